@@ -1,0 +1,4 @@
+//! The container core.
+
+mod event;
+pub use event::Happening;

@@ -1,0 +1,4 @@
+//! The raft core.
+
+mod event;
+pub use event::Happening;

@@ -1,0 +1,4 @@
+//! The union core.
+
+mod event;
+pub use event::Happening;

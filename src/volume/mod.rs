@@ -1,0 +1,4 @@
+//! The volume core.
+
+mod event;
+pub use event::Happening;

@@ -1,0 +1,16 @@
+//! The union part of the picture: a fold over its happenings.
+
+use serde::{Deserialize, Serialize};
+
+use crate::union::Happening;
+
+/// What is known of the union part of the world.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Picture {}
+
+impl Picture {
+    /// Folds one happening, reported by `who` at wall time `at` (microseconds since the epoch), into the picture.
+    pub fn apply(&mut self, _who: &str, _at: u64, happening: &Happening) {
+        match *happening {}
+    }
+}
