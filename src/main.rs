@@ -1,3 +1,5 @@
-fn main() {
-    println!("terrarium");
+//! The one binary; see [`terrarium::cli`].
+
+fn main() -> std::process::ExitCode {
+    terrarium::cli::main()
 }

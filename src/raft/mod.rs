@@ -1,4 +1,4 @@
 //! The raft core.
 
 mod event;
-pub use event::Happening;
+pub use event::{EntryView, Happening, Index, NodeName, Role, TAIL, Term};

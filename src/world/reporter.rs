@@ -151,8 +151,8 @@ pub fn now() -> u64 {
 fn write_all(stream: UnixStream, waiting: &Receiver<ToKeeper>) {
     let mut out = BufWriter::with_capacity(1 << 16, stream);
     while let Ok(first) = waiting.recv() {
-        let batch = std::iter::once(first).chain(waiting.try_iter().take(QUEUE));
-        let written = batch.map(|m| write_frame(&mut out, &m)).collect::<std::io::Result<()>>();
+        let mut batch = std::iter::once(first).chain(waiting.try_iter().take(QUEUE));
+        let written = batch.try_for_each(|message| write_frame(&mut out, &message));
         if written.and_then(|()| out.flush()).is_err() {
             return;
         }
