@@ -1,11 +1,12 @@
 # The words of the screen. One line a text; blanks stand in braces.
 app-title = Terrarium
 app-tagline = a distributed system under glass
-list-empty = There are no labs here.
+list-empty = Reading the labs
 opening = Opening the lab's world
 too-small = The terminal is { $size }; at least 60x20 is needed.
 more = more below
 copied = Copied; also in { $path }
+world-ended = The lab's world has ended. Open the lab again.
 clock-full = full speed
 clock-slow = { $n } times slower
 clock-frozen = frozen (Space goes on)
@@ -57,7 +58,7 @@ role-down = down
 role-paused = paused
 
 log-empty = The logs are empty. An entry comes with a client's request.
-log-legend = ✓ applied  + committed  ? neither
+log-legend = ✓ applied  + committed  ? not committed
 
 events-empty = Nothing has happened yet.
 events-story = the story

@@ -1,11 +1,12 @@
 # 屏幕上的文字。一行一条；花括号里是空格，由程序填写。
 app-title = Terrarium
 app-tagline = 玻璃缸里的分布式系统
-list-empty = 这里还没有实验。
+list-empty = 正在读取实验
 opening = 正在打开实验的世界
 too-small = 终端是 { $size }，至少需要 60x20。
 more = 下面还有
 copied = 已复制，也写进了 { $path }
+world-ended = 实验的世界已经结束。请重新打开实验。
 clock-full = 全速
 clock-slow = 慢 { $n } 倍
 clock-frozen = 已冻结（空格继续）
@@ -54,7 +55,7 @@ role-down = 已停机
 role-paused = 已暂停
 
 log-empty = 日志还是空的。客户端的请求会带来条目。
-log-legend = ✓ 已应用  + 已提交  ? 都没有
+log-legend = ✓ 已应用  + 已提交  ? 未提交
 
 events-empty = 还什么都没有发生。
 events-story = 经过

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crossterm::event::KeyEvent;
 
-use crate::world::{Command, Event, World};
+use crate::world::{Command, Event};
 
 use super::guide::{Card, Guide};
 use super::panes::PaneId;
@@ -105,10 +105,10 @@ pub enum Action {
     Guide(Box<Guide>),
     /// The lab's world is open.
     Opened,
-    /// The lab's world could not be opened, or has ended; why.
+    /// The lab's world could not be opened, or has ended; why. Empty: it was left.
     Closed(String),
-    /// The world as it is, at the beginning of a watch; fold it in before.
-    Snapshot(Box<World>),
+    /// The world began anew: a whole picture took its place.
+    Snapshot,
     /// An event that was folded into the world.
     Event(Arc<Event>),
     /// The outcome of a command that the screen had sent: `Ok` in words, or why it failed.

@@ -54,7 +54,7 @@ use Where::{Everywhere, Lab, Pane, Searching};
 pub const TABLE: &[Row] = &[
     row(Everywhere, &["?"], Verb::Help),
     row(Everywhere, &[":"], Verb::Palette),
-    row(Everywhere, &["q"], Verb::Back),
+    row(Everywhere, &["q", "ctrl-c"], Verb::Back),
     row(Everywhere, &["esc"], Verb::Cancel),
     row(Everywhere, &["L"], Verb::Language),
     row(Everywhere, &["T"], Verb::Theme),

@@ -1,33 +1,34 @@
-//! What the screen wants of the course. The labs, their checks and the progress are `lab`'s; the screen shows what it
-//! is told and passes on what the person wishes.
+//! What the screen wants of the course. The labs, their checks and the progress are `lab`'s ([`course`] is the adapter); the
+//! screen shows what it is told and passes on what the person wishes.
 
-use crate::world::client::Client;
+use std::path::Path;
 
 use super::action::Wish;
 use super::guide::{Card, Guide};
 
-/// The course, as the screen sees it. No call may wait: what takes time is done elsewhere and told by `changed`.
-pub trait Tutor: Send {
-    /// Speak this language from now on (`zh-CN`).
-    fn speak(&mut self, language: &str);
+/// Called whenever a lesson's guide would give something new.
+pub type Changed = Box<dyn Fn() + Send + Sync>;
 
-    /// The labs in order, with progress.
-    fn cards(&self) -> Vec<Card>;
+/// The course, as the screen sees it.
+pub trait Tutor: Send + Sync {
+    /// The labs in order with their progress, in this language (`zh-CN`).
+    fn cards(&self, language: &str) -> Vec<Card>;
 
-    /// Begin or resume the lab in the world at the other end of `client`; call `changed` whenever [`Tutor::guide`] would
-    /// give something new.
-    fn open(&mut self, lab: &str, client: Client, changed: Box<dyn Fn() + Send + Sync>);
+    /// Begins or resumes a lab in the world whose keeper listens at `socket`. May take a while.
+    ///
+    /// # Errors
+    /// One line: what is wrong, and what to try.
+    fn open(&self, lab: &str, socket: &Path, changed: Changed) -> Result<Box<dyn Lesson>, String>;
 
-    /// The open lab's current step.
-    fn guide(&self) -> Guide;
+    /// Forgets the progress in a lab (its evidence is archived).
+    fn forget(&self, lab: &str);
+}
 
-    /// The person wishes this. [`Wish::Reset`] does not come here if it asks for a fresh world: the driver closes the
-    /// lab, resets the world, and opens both again after [`Tutor::reset`].
-    fn wish(&mut self, wish: Wish);
+/// A lab that is open. No call may wait: what takes time is done elsewhere and told by [`Changed`].
+pub trait Lesson: Send {
+    /// The current step, in this language.
+    fn guide(&self, language: &str) -> Guide;
 
-    /// Forget the progress in this lab (its evidence is archived).
-    fn reset(&mut self, lab: &str);
-
-    /// The lab is left; what runs is stopped.
-    fn close(&mut self);
+    /// The person wishes this.
+    fn wish(&self, wish: Wish);
 }

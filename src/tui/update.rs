@@ -33,8 +33,8 @@ pub fn update(ui: &mut Ui, world: &World, action: Action) -> Vec<Effect> {
             ui.pulse.see(&event);
             vec![]
         }
-        Action::Snapshot(world) => {
-            ui.pulse.begin(&world);
+        Action::Snapshot => {
+            ui.pulse.begin(world);
             vec![]
         }
         Action::Cards(cards) => {
@@ -133,13 +133,15 @@ fn opened(ui: &mut Ui) -> Vec<Effect> {
     vec![]
 }
 
-/// The world could not be opened, or has ended: back to the list with the reason.
+/// The world could not be opened, has ended, or was left: back to the list, with the reason if there is one to tell.
 fn closed(ui: &mut Ui, why: &str) -> Vec<Effect> {
     if ui.place == Place::List {
         return vec![];
     }
     verbs::left(ui);
-    ui.tell(Paint::Bad, why);
+    if !why.is_empty() {
+        ui.tell(Paint::Bad, why);
+    }
     vec![]
 }
 
