@@ -6,7 +6,7 @@
 use serde::Deserialize;
 
 use super::check::{Check, Eyes};
-use super::pattern::{Pattern, search};
+use super::pattern::{Pattern, Row};
 use crate::world::Command;
 
 /// Where the answer of a question is found. In YAML a map with one key: `{node: leader}`.
@@ -89,20 +89,21 @@ impl Fact {
     }
 }
 
-/// What `$name` stands for once all of `patterns` were seen, and the number of the last event.
+/// What `$name` stands for once all of `patterns` were seen, and the wall time of the last event.
 fn found(patterns: &[Pattern], name: &str, eyes: &Eyes) -> Option<(String, u64)> {
-    let patterns: Vec<_> = patterns.iter().map(|p| p.resolved(&|w| eyes.word(w))).collect::<Option<_>>()?;
-    let seen = search(&patterns, &[], &eyes.events);
+    let row = Row { events: patterns.to_vec(), ..Row::default() }.resolved(&|word| eyes.word(word))?;
+    let seen = row.search(&eyes.events);
     let value = seen.bound.get(&format!("${name}")).filter(|_| seen.reached == patterns.len())?;
-    Some((super::check::plain(value), seen.at))
+    Some((super::check::plain(value), seen.time))
 }
 
-/// The role that `who` had at event number `at`: the step's first world, folded on.
-fn role_at(eyes: &Eyes, who: &str, at: u64) -> Option<String> {
+/// The role that `who` had at wall time `time`: the step's first world, folded on with what it told until then. (By its
+/// clock and not by the journal's order, for what one machine tells may overtake what another does.)
+fn role_at(eyes: &Eyes, who: &str, time: u64) -> Option<String> {
     let mut picture = eyes.start.raft.clone();
-    for event in eyes.events.iter().take_while(|e| e.seq <= at) {
+    for event in eyes.events.iter().filter(|e| e.who == who && e.at <= time) {
         if let crate::world::What::Raft(happening) = &event.what {
-            picture.apply(&event.who, event.at, happening);
+            picture.apply(who, event.at, happening);
         }
     }
     picture.nodes.get(who).map(super::select::role_of)

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::action::Action;
-use super::check::{Check, Needs};
+use super::check::{Check, Kind, Needs};
 use super::course::{Lab, Mistake, Options, Question, StageNeeds, Step};
 use super::fact::Fact;
 use super::text::{Lang, Text};
@@ -286,6 +286,10 @@ fn step(file: StepFile) -> Step {
         answer: q.answer,
     };
     let mistake = |m: MistakeFile| Mistake { when: m.when, say: m.say, make: m.make };
+    // Each question is checked, before all else, whether or not the lab says so.
+    let asked = file.predict.iter().map(|q| Check { kind: Kind::Predicted(q.id.clone().into()), named: None });
+    let checks: Vec<_> =
+        asked.filter(|check| !file.checks.contains(check)).chain(file.checks.iter().cloned()).collect();
     Step {
         id: file.id,
         title: Text::default(),
@@ -297,7 +301,7 @@ fn step(file: StepFile) -> Step {
         ready: file.ready,
         setup: file.setup,
         predict: Arc::new(file.predict.into_iter().map(question).collect()),
-        checks: file.checks,
+        checks,
         mistakes: file.mistakes.into_iter().map(mistake).collect(),
         solve: file.solve,
     }

@@ -77,56 +77,96 @@ pub struct Seen {
     pub reached: usize,
     /// What the `$names` stand for on the longest way.
     pub bound: Bound,
-    /// `seq` of the last event on that way.
+    /// `seq` of the last event on that way,
     pub at: u64,
+    /// and its wall time.
+    pub time: u64,
 }
 
-/// Looks for events that fit the patterns in order, such that no event of all `events` fits one of `never` under the
-/// same `$names`.
-pub fn search<E: AsRef<Event>>(patterns: &[Pattern], never: &[Pattern], events: &[E]) -> Seen {
-    let mut best = Seen { reached: 0, bound: Bound::new(), at: 0 };
-    let mut budget = BUDGET;
-    walk(patterns, never, events, 0, 0, &Bound::new(), &mut best, &mut budget);
-    best
+/// A row of events to look for.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Row {
+    /// Each in a later event than the one before.
+    pub events: Vec<Pattern>,
+    /// Each somewhere, before or after: for what different reporters tell, whose order says nothing.
+    pub also: Vec<Pattern>,
+    /// None of these anywhere.
+    pub never: Vec<Pattern>,
+}
+
+impl Row {
+    /// How many events are to be seen.
+    pub fn len(&self) -> usize {
+        self.events.len() + self.also.len()
+    }
+
+    /// Whether no event is to be seen.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The row with each word replaced as of [`Pattern::resolved`]; `None` if an event of it cannot be now.
+    pub fn resolved(&self, find: &dyn Fn(&str) -> Option<String>) -> Option<Self> {
+        let all = |patterns: &[Pattern]| patterns.iter().map(|p| p.resolved(find)).collect::<Option<Vec<_>>>();
+        // What nothing stands for now cannot have happened.
+        let never = self.never.iter().filter_map(|p| p.resolved(find)).collect();
+        Some(Self { events: all(&self.events)?, also: all(&self.also)?, never })
+    }
+
+    /// Looks for the row among `events`; every `$name` is the same thing throughout.
+    pub fn search<E: AsRef<Event>>(&self, events: &[E]) -> Seen {
+        let best = Seen { reached: 0, bound: Bound::new(), at: 0, time: 0 };
+        let mut search = Search { row: self, events, best, budget: BUDGET };
+        search.walk(0, 0, 0, &Bound::new());
+        search.best
+    }
 }
 
 /// How many comparisons a search may cost; far above what a lab's step needs, so that a bad pattern cannot hang.
 const BUDGET: usize = 2_000_000;
 
-#[allow(clippy::too_many_arguments)]
-fn walk<E: AsRef<Event>>(
-    patterns: &[Pattern],
-    never: &[Pattern],
-    events: &[E],
-    reached: usize,
-    from: usize,
-    bound: &Bound,
-    best: &mut Seen,
-    budget: &mut usize,
-) -> bool {
-    if reached == patterns.len() {
-        let spoiled = events.iter().any(|e| never.iter().any(|p| p.fits(e.as_ref(), bound).is_some()));
-        if !spoiled {
-            let at = from.checked_sub(1).map_or(0, |last| events[last].as_ref().seq);
-            *best = Seen { reached, bound: bound.clone(), at };
+struct Search<'a, E> {
+    row: &'a Row,
+    events: &'a [E],
+    best: Seen,
+    budget: usize,
+}
+
+impl<E: AsRef<Event>> Search<'_, E> {
+    /// Goes on from `reached` patterns with the events from number `from` on; `last` was the last of the row proper.
+    fn walk(&mut self, reached: usize, from: usize, last: usize, bound: &Bound) -> bool {
+        if reached == self.row.len() {
+            return !self.is_spoiled(bound) && self.note(reached, last, bound);
         }
-        return !spoiled;
+        let in_row = reached < self.row.events.len();
+        let pattern = if in_row { &self.row.events[reached] } else { &self.row.also[reached - self.row.events.len()] };
+        for i in if in_row { from } else { 0 }..self.events.len() {
+            if self.budget == 0 {
+                return false;
+            }
+            self.budget -= 1;
+            let Some(bound) = pattern.fits(self.events[i].as_ref(), bound) else { continue };
+            let last = if in_row { i } else { last };
+            if reached + 1 > self.best.reached && reached + 1 < self.row.len() {
+                self.note(reached + 1, last, &bound);
+            }
+            if self.walk(reached + 1, i + 1, last, &bound) {
+                return true;
+            }
+        }
+        false
     }
-    for (i, event) in events.iter().enumerate().skip(from) {
-        if *budget == 0 {
-            return false;
-        }
-        *budget -= 1;
-        let Some(bound) = patterns[reached].fits(event.as_ref(), bound) else { continue };
-        let so_far = reached + 1;
-        if so_far > best.reached && so_far < patterns.len() {
-            *best = Seen { reached: so_far, bound: bound.clone(), at: event.as_ref().seq };
-        }
-        if walk(patterns, never, events, so_far, i + 1, &bound, best, budget) {
-            return true;
-        }
+
+    fn is_spoiled(&self, bound: &Bound) -> bool {
+        self.events.iter().any(|e| self.row.never.iter().any(|p| p.fits(e.as_ref(), bound).is_some()))
     }
-    false
+
+    fn note(&mut self, reached: usize, last: usize, bound: &Bound) -> bool {
+        let event = self.events.get(last).map(AsRef::as_ref);
+        let (at, time) = event.map_or((0, 0), |e| (e.seq, e.at));
+        self.best = Seen { reached, bound: bound.clone(), at, time };
+        true
+    }
 }
 
 fn unify(pattern: &Value, value: &Value, bound: &mut Bound) -> bool {
@@ -167,4 +207,77 @@ fn replaced(value: &Value, find: &dyn Fn(&str) -> Option<String>) -> Option<Valu
         ),
         other => other.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Pattern, Row};
+    use crate::lab::Stage;
+    use crate::lab::fake::Fake;
+    use crate::world::Event;
+
+    fn patterns(yaml: &str) -> Vec<Pattern> {
+        serde_yaml::from_str(yaml).unwrap()
+    }
+
+    /// n2 is a candidate in term 3 and in term 4; n1 wins term 4.
+    fn events() -> Vec<Arc<Event>> {
+        let fake = Fake::new();
+        let state = |role: &str, term: u64| {
+            format!(
+                r#"{{"raft":{{"state":{{"term":{term},"role":"{role}","voted_for":null,"leader":null,"why":""}}}}}}"#
+            )
+        };
+        fake.tell("n2", &state("candidate", 3));
+        fake.tell("n1", &state("candidate", 4));
+        fake.tell("n2", &state("candidate", 4));
+        fake.tell("n1", &state("leader", 4));
+        fake.tell("n2", r#"{"process":"paused"}"#);
+        fake.events_since(0)
+    }
+
+    /// `$c` and `$t` are the same wherever they stand: n1 won the term in which it was a candidate, n2 did not.
+    #[test]
+    fn names_bind() {
+        let row = |who: &str| Row {
+            events: patterns(&format!(
+                "- {{who: {who}, raft: {{state: {{role: candidate, term: $t}}}}}}\n\
+                 - {{who: {who}, raft: {{state: {{role: leader, term: $t}}}}}}"
+            )),
+            ..Row::default()
+        };
+        let seen = row("$c").search(&events());
+        assert_eq!((seen.reached, &seen.bound["$c"], &seen.bound["$t"]), (2, &"n1".into(), &4.into()));
+        assert_eq!(row("n2").search(&events()).reached, 1);
+    }
+
+    /// Order counts among `events`, and not for `also`; `never` spoils.
+    #[test]
+    fn order_counts_where_it_says_something() {
+        let leader = patterns("- {raft: {state: {role: leader, term: $t}}}");
+        let then_candidate = patterns("- {who: n2, raft: {state: {role: candidate, term: $t}}}");
+        let in_order = Row { events: [leader.clone(), then_candidate.clone()].concat(), ..Row::default() };
+        assert_eq!(in_order.search(&events()).reached, 1);
+        let also = Row { events: leader.clone(), also: then_candidate.clone(), ..Row::default() };
+        assert_eq!(also.search(&events()).reached, 2);
+        let never = Row { events: then_candidate, never: leader, ..Row::default() };
+        // Term 4 is spoiled by its leader, but n2 was a candidate in term 3 too.
+        assert_eq!(never.search(&events()).bound["$t"], 3);
+    }
+
+    /// An event without fields is written like any other.
+    #[test]
+    fn an_event_without_fields_is_found() {
+        let row = Row { events: patterns("- {who: n2, process: {paused: {}}}"), ..Row::default() };
+        assert_eq!(row.search(&events()).reached, 1);
+    }
+
+    /// A key that is no kind of event is refused, with those that are.
+    #[test]
+    fn an_unknown_kind_is_refused() {
+        let said = serde_yaml::from_str::<Pattern>("{who: n1, rfat: {}}").unwrap_err().to_string();
+        assert!(said.contains("`rfat`") && said.contains("raft"), "{said}");
+    }
 }

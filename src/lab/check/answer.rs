@@ -9,6 +9,12 @@ use super::{Eyes, Finding, Look, Needs};
 #[serde(transparent)]
 pub struct Predicted(pub String);
 
+impl From<String> for Predicted {
+    fn from(question: String) -> Self {
+        Self(question)
+    }
+}
+
 impl Look for Predicted {
     fn look(&self, eyes: &Eyes) -> Finding {
         let finding = |passed, saw| Finding::new("predicted", passed, saw).with("question", &self.0);

@@ -7,20 +7,19 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{Eyes, Finding, Look};
-use crate::lab::pattern::{Bound, Pattern, search};
+use crate::lab::pattern::{Bound, Pattern, Row};
 
-/// `seen: [A, B]`: an event that fits A, and later one that fits B; or `seen: {events: [A, B], never: [C]}`: and, under
-/// the same `$names`, no event that fits C. See [`crate::lab::pattern`].
+/// `seen: [A, B]`: an event that fits A, and later one that fits B; or `seen: {events: [A, B], also: [C], never: [D]}`:
+/// and, under the same `$names`, one that fits C at any time and none that fits D. See [`crate::lab::pattern`].
 #[derive(Debug, Clone, PartialEq)]
-pub struct Seen {
-    events: Vec<Pattern>,
-    never: Vec<Pattern>,
-}
+pub struct Seen(Row);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Full {
     events: Vec<Pattern>,
+    #[serde(default)]
+    also: Vec<Pattern>,
     #[serde(default)]
     never: Vec<Pattern>,
 }
@@ -38,31 +37,29 @@ impl<'de> Visitor<'de> for Written {
     type Value = Seen;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of events, or {events: [...], never: [...]}, each event as the journal writes it")
+        f.write_str(
+            "a list of events, or {events: [...], also: [...], never: [...]}, each event as the journal writes it",
+        )
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Seen, A::Error> {
         let events = Vec::deserialize(SeqAccessDeserializer::new(seq))?;
-        Ok(Seen { events, never: Vec::new() })
+        Ok(Seen(Row { events, ..Row::default() }))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Seen, A::Error> {
-        let Full { events, never } = Full::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(Seen { events, never })
+        let Full { events, also, never } = Full::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(Seen(Row { events, also, never }))
     }
 }
 
 impl Look for Seen {
     fn look(&self, eyes: &Eyes) -> Finding {
-        let find = |word: &str| eyes.word(word);
-        let resolved = |patterns: &[Pattern]| patterns.iter().map(|p| p.resolved(&find)).collect::<Option<Vec<_>>>();
-        let of = self.events.len();
-        let Some(events) = resolved(&self.events) else {
+        let of = self.0.len();
+        let Some(row) = self.0.resolved(&|word| eyes.word(word)) else {
             return Finding::new("seen", false, "none").with("reached", 0).with("of", of).with("bound", "");
         };
-        // What nothing stands for now cannot have happened.
-        let never: Vec<_> = self.never.iter().filter_map(|p| p.resolved(&find)).collect();
-        let seen = search(&events, &never, &eyes.events);
+        let seen = row.search(&eyes.events);
         let saw = match seen.reached {
             0 => "none",
             n if n < of => "part",
