@@ -197,3 +197,30 @@ impl Question {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Course;
+    use crate::lab::Lang;
+    use crate::lab::file::missing_texts;
+
+    /// The labs that are shipped can be read, and every text is there in every language.
+    #[test]
+    fn the_built_in_labs_are_whole() {
+        let course = Course::built_in();
+        assert!(!course.labs.is_empty());
+        for lab in &course.labs {
+            for lang in Lang::ALL {
+                assert_eq!(missing_texts(lab, lang), Vec::<String>::new(), "{} in {}", lab.id, lang.tag());
+            }
+        }
+    }
+
+    /// A lab's marks add up to a hundred.
+    #[test]
+    fn a_lab_is_worth_a_hundred_points() {
+        for lab in &Course::built_in().labs {
+            assert_eq!(lab.points(), 100, "{}", lab.id);
+        }
+    }
+}
