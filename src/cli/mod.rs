@@ -11,6 +11,7 @@ mod enter;
 mod hidden;
 pub mod lab;
 mod run;
+mod screen;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -27,6 +28,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("run", run::main),
     ("enter", enter::main),
     ("lab", lab::main),
+    ("screen", screen::main),
     ("world", hidden::world),
     ("init", hidden::init),
     ("keeper", hidden::keeper),
