@@ -96,7 +96,9 @@ impl Session {
     }
 
     fn stands(&self, text: &str) -> bool {
-        self.screen.screen().contents().contains(text)
+        let contents = self.screen.screen().contents();
+        let lines: Vec<&str> = contents.lines().map(str::trim_end).collect();
+        lines.join("\n").contains(text)
     }
 
     /// Gives the terminal another size.
