@@ -109,7 +109,9 @@ impl Command {
         let name = String::from_utf8_lossy(name).to_lowercase();
         let command = match (&name[..], args) {
             ("set", [key, value, options @ ..]) => set(key, value, options),
-            ("getset", [key, value]) => write(Write::Set { key: own(key), value: own(value), condition: None, get: true }),
+            ("getset", [key, value]) => {
+                write(Write::Set { key: own(key), value: own(value), condition: None, get: true })
+            }
             ("setnx", [key, value]) => write(Write::SetNx(own(key), own(value))),
             ("mset", pairs) if !pairs.is_empty() && pairs.len() % 2 == 0 => {
                 write(Write::MSet(pairs.chunks(2).map(|pair| (own(&pair[0]), own(&pair[1]))).collect()))
@@ -129,9 +131,7 @@ impl Command {
             ("keys", [pattern]) => query(Query::Keys(own(pattern))),
             ("type", [key]) => query(Query::Type(own(key))),
             ("dbsize", []) => query(Query::DbSize),
-            (known, _) if NAMES.contains(&known) => {
-                Err(format!("ERR wrong number of arguments for '{known}' command"))
-            }
+            (known, _) if NAMES.contains(&known) => Err(format!("ERR wrong number of arguments for '{known}' command")),
             _ => return None,
         };
         Some(command)
@@ -189,7 +189,9 @@ impl Write {
     /// The bytes of its keys and values.
     pub fn size(&self) -> usize {
         match self {
-            Write::Set { key, value, .. } | Write::SetNx(key, value) | Write::Append(key, value) => key.len() + value.len(),
+            Write::Set { key, value, .. } | Write::SetNx(key, value) | Write::Append(key, value) => {
+                key.len() + value.len()
+            }
             Write::MSet(pairs) => pairs.iter().map(|(key, value)| key.len() + value.len() + 16).sum(),
             Write::Del(keys) => keys.iter().map(|key| key.len() + 8).sum(),
             Write::GetDel(key) | Write::Add(key, _) => key.len() + 8,

@@ -178,7 +178,9 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
             (Some(end), Some((&c, text))) => in_class(&rest[..end], c) && glob(&rest[end + 1..], text),
             _ => false,
         },
-        [b'\\', c, rest @ ..] | [c, rest @ ..] => text.split_first().is_some_and(|(t, text)| t == c && glob(rest, text)),
+        [b'\\', c, rest @ ..] | [c, rest @ ..] => {
+            text.split_first().is_some_and(|(t, text)| t == c && glob(rest, text))
+        }
     }
 }
 

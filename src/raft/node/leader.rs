@@ -177,7 +177,9 @@ impl Node {
     /// begins with that.
     fn send_chunk(&mut self, peer: &str) {
         let (State::Leader(leader), Some(snapshot)) = (&self.state, &self.snapshot) else { return };
-        let Some(Mode::Snapshot { index, received }) = leader.progress.get(peer).map(|p| p.mode.clone()) else { return };
+        let Some(Mode::Snapshot { index, received }) = leader.progress.get(peer).map(|p| p.mode.clone()) else {
+            return;
+        };
         if index != snapshot.index {
             return self.start_snapshot(peer);
         }

@@ -134,15 +134,7 @@ impl Node {
                 self.append_entries(from, term, prev, entries, leader_commit, round);
             }
             Rpc::AppendEntriesReply { term, outcome, round } => self.append_entries_reply(from, term, outcome, round),
-            Rpc::InstallSnapshot {
-                term,
-                last_included_index,
-                last_included_term,
-                offset,
-                data,
-                done,
-                round,
-            } => {
+            Rpc::InstallSnapshot { term, last_included_index, last_included_term, offset, data, done, round } => {
                 let last = (last_included_index, last_included_term);
                 self.install_snapshot(from, term, last, (offset, data, done), round);
             }
