@@ -10,6 +10,7 @@
 mod enter;
 mod hidden;
 pub mod lab;
+mod node;
 mod run;
 
 use std::ffi::OsString;
@@ -32,6 +33,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("keeper", hidden::keeper),
     ("server", hidden::server),
     ("remove-world", hidden::remove_world),
+    ("node", node::main),
 ];
 
 /// The program: finds the verb by its own name or first argument and runs it.
