@@ -9,8 +9,10 @@
 
 mod enter;
 mod hidden;
+mod host;
 pub mod lab;
 mod node;
+mod outer;
 mod run;
 
 use std::ffi::OsString;
