@@ -14,6 +14,7 @@ pub mod lab;
 mod node;
 mod outer;
 mod run;
+mod screen;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -30,6 +31,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("run", run::main),
     ("enter", enter::main),
     ("lab", lab::main),
+    ("screen", screen::main),
     ("world", hidden::world),
     ("init", hidden::init),
     ("keeper", hidden::keeper),

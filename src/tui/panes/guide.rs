@@ -7,7 +7,7 @@ use ratatui::text::Line;
 use tui_markdown::{Options, StyleSheet};
 
 use crate::tui::action::{Effect, Verb};
-use crate::tui::guide::{Check, Probe, Question};
+use crate::tui::guide::{Busy, Check, Probe, Question};
 use crate::tui::theme::{Paint, Theme};
 use crate::tui::ui::{Overlay, Ui};
 use crate::tui::wrap::wrap;
@@ -79,9 +79,10 @@ pub fn lines(scene: &Scene<'_>, width: u16) -> (Vec<Line<'static>>, usize) {
         page.gap();
         page.styled(Paint::Good, &scene.tr(if guide.step < guide.steps { "guide-go-on" } else { "guide-finished" }));
     }
-    if !guide.busy.is_empty() {
+    page.busy(&guide.busy);
+    if !guide.notice.is_empty() {
         page.gap();
-        page.styled(Paint::Dim, &guide.busy);
+        page.styled(Paint::Warn, &guide.notice);
     }
     (page.lines, outcome)
 }
@@ -172,7 +173,13 @@ impl Page<'_> {
         match question.chosen {
             None => self.styled(Paint::Dim, &self.scene.tr("guide-predict-how")),
             Some(_) if question.right.is_none() => self.styled(Paint::Dim, &self.scene.tr("guide-predict-open")),
-            Some(_) => self.markdown(&question.because),
+            Some(_) => {
+                if question.right == Some(false) {
+                    let truth = self.scene.ui.texts.with("guide-truth", &[("truth", question.truth.as_str().into())]);
+                    self.styled(Paint::Warn, &truth);
+                }
+                self.markdown(&question.because);
+            }
         }
     }
 
@@ -187,6 +194,17 @@ impl Page<'_> {
         self.styled(paint, &self.scene.tr(title));
         probes.iter().for_each(|probe| self.probe(probe));
         self.markdown_after_gap(say);
+    }
+
+    fn busy(&mut self, busy: &Busy) {
+        let (paint, text) = match busy {
+            Busy::No => return,
+            Busy::Preparing => (Paint::Warn, self.scene.tr("guide-preparing")),
+            Busy::Showing => (Paint::Warn, self.scene.tr("guide-showing")),
+            Busy::Stuck(why) => (Paint::Bad, self.scene.ui.texts.with("guide-stuck", &[("why", why.as_str().into())])),
+        };
+        self.gap();
+        self.styled(paint, &text);
     }
 
     fn probe(&mut self, probe: &Probe) {
