@@ -7,6 +7,7 @@
 //! Exit codes: 0 ok, 1 a check failed, 2 usage, 3 this machine cannot, 4 a lab file is invalid, 5 internal, 130
 //! interrupted; `run` passes on its command's own, with 125 for its own failures.
 
+mod doctor;
 mod enter;
 mod hidden;
 mod host;
@@ -33,6 +34,8 @@ const TOOLS: &[(&str, Verb)] = &[("lab", lab::main)];
 const VERBS: &[(&str, Verb, &str)] = &[
     ("run", run::main, "a fresh world for one command, or a shell"),
     ("enter", enter::main, "join a running world from another terminal"),
+    ("doctor", doctor::main, "what this machine can do, and what would mend it"),
+    ("probe", doctor::probe, ""),
     ("node", node::main, "one Raft node, by hand"),
     ("screen", screen::main, ""),
     ("world", hidden::world, ""),
@@ -64,7 +67,7 @@ fn tool(name: &OsStr) -> Option<Verb> {
 /// A first argument that is neither verb nor tool.
 fn other(word: &OsStr) -> ExitCode {
     match word.to_str() {
-        Some("help" | "--help" | "-h") => print!("{}", help()),
+        Some("help" | "--help" | "-h") => say(&help()),
         Some("--version" | "-V") => println!("terrarium {}", env!("CARGO_PKG_VERSION")),
         _ => {
             eprintln!("terrarium: there is no command ‘{}’; `terrarium --help` shows those there are", word.display());
@@ -101,6 +104,11 @@ fn parse<T: Parser>(name: &str, args: &[OsString]) -> Result<T, ExitCode> {
         let _ = error.print();
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
     })
+}
+
+/// Writes to standard output; a reader that went away (`| head`) is no failure.
+fn say(text: &str) {
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
 }
 
 /// Prints the one line of a failure and gives its exit code.
