@@ -10,6 +10,7 @@
 mod enter;
 mod hidden;
 pub mod lab;
+mod labs;
 mod run;
 
 use std::ffi::OsString;
@@ -34,6 +35,9 @@ const VERBS: &[(&str, Verb)] = &[
     ("remove-world", hidden::remove_world),
 ];
 
+/// Verbs that mean another thing after `terrarium` than as a name of their own.
+const AFTER: &[(&str, Verb)] = &[("lab", labs::main)];
+
 /// The program: finds the verb by its own name or first argument and runs it.
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
@@ -42,7 +46,8 @@ pub fn main() -> ExitCode {
     if let Some(run) = by(own) {
         return run(&args[1..]);
     }
-    match args.get(1).and_then(|word| by(word)) {
+    let after = |name: &std::ffi::OsStr| AFTER.iter().find(|(verb, _)| *verb == name).map(|(_, run)| run);
+    match args.get(1).and_then(|word| after(word).or_else(|| by(word))) {
         Some(run) => run(&args[2..]),
         None => {
             eprintln!("terrarium: no such command; try `terrarium --help`");
