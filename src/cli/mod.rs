@@ -34,6 +34,7 @@ const TOOLS: &[(&str, Verb)] = &[("lab", lab::main)];
 const VERBS: &[(&str, Verb, &str)] = &[
     ("run", run::main, "a fresh world for one command, or a shell"),
     ("enter", enter::main, "join a running world from another terminal"),
+    ("lab", labs::main, "the course's tools: list, lint, test, schema"),
     ("node", node::main, "one Raft node, by hand"),
     ("screen", screen::main, ""),
     ("world", hidden::world, ""),
@@ -43,10 +44,6 @@ const VERBS: &[(&str, Verb, &str)] = &[
     ("remove-world", hidden::remove_world, ""),
 ];
 
-/// Verbs that mean another thing after `terrarium` than as a name of their own.
-const AFTER: &[(&str, Verb)] = &[("lab", labs::main)];
-
-/// The program: finds the verb by its own name or first argument and runs it.
 /// The program: finds the tool by its own name or the verb by its first argument, and runs it.
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
@@ -54,8 +51,6 @@ pub fn main() -> ExitCode {
     if let Some(run) = tool(own) {
         return run(&args[1..]);
     }
-    let after = |name: &std::ffi::OsStr| AFTER.iter().find(|(verb, _)| *verb == name).map(|(_, run)| run);
-    match args.get(1).and_then(|word| after(word).or_else(|| by(word))) {
     let Some(word) = args.get(1) else { return outer::main(&[]) };
     let verb = VERBS.iter().find(|(verb, ..)| *verb == word).map(|(_, run, _)| *run);
     match verb.or_else(|| tool(word)) {
