@@ -12,6 +12,7 @@ mod enter;
 mod hidden;
 mod host;
 pub mod lab;
+mod labs;
 mod node;
 mod outer;
 mod run;
@@ -36,6 +37,7 @@ const VERBS: &[(&str, Verb, &str)] = &[
     ("enter", enter::main, "join a running world from another terminal"),
     ("doctor", doctor::main, "what this machine can do, and what would mend it"),
     ("probe", doctor::probe, ""),
+    ("lab", labs::main, "the course's tools: list, lint, test, schema"),
     ("node", node::main, "one Raft node, by hand"),
     ("screen", screen::main, ""),
     ("world", hidden::world, ""),
