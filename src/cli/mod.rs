@@ -7,15 +7,34 @@
 //! Exit codes: 0 ok, 1 a check failed, 2 usage, 3 this machine cannot, 4 a lab file is invalid, 5 internal, 130
 //! interrupted; `run` passes on its command's own, with 125 for its own failures.
 
+mod enter;
+mod hidden;
+pub mod lab;
+mod node;
+mod run;
+
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
+
+use clap::Parser;
 
 /// What a verb is: its arguments without the verb itself in, the exit code out.
 pub type Verb = fn(&[OsString]) -> ExitCode;
 
 /// The verbs and the names of tools that the binary answers to, each with its function.
-const VERBS: &[(&str, Verb)] = &[];
+const VERBS: &[(&str, Verb)] = &[
+    ("run", run::main),
+    ("enter", enter::main),
+    ("lab", lab::main),
+    ("world", hidden::world),
+    ("init", hidden::init),
+    ("keeper", hidden::keeper),
+    ("server", hidden::server),
+    ("remove-world", hidden::remove_world),
+    ("node", node::main),
+];
 
 /// The program: finds the verb by its own name or first argument and runs it.
 pub fn main() -> ExitCode {
@@ -32,4 +51,18 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Parses a verb's arguments with clap; prints help or the usage error and gives the exit code where they are not to be had.
+fn parse<T: Parser>(name: &str, args: &[OsString]) -> Result<T, ExitCode> {
+    T::try_parse_from(std::iter::once(OsString::from(name)).chain(args.iter().cloned())).map_err(|error| {
+        let _ = error.print();
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    })
+}
+
+/// Prints the one line of a failure and gives its exit code.
+fn fail(verb: &str, error: &impl Display, code: u8) -> ExitCode {
+    eprintln!("terrarium {verb}: {error}");
+    ExitCode::from(code)
 }
