@@ -10,6 +10,8 @@
 mod enter;
 mod hidden;
 pub mod lab;
+mod mount_aufs;
+mod umount_aufs;
 mod node;
 mod run;
 
@@ -28,6 +30,10 @@ const VERBS: &[(&str, Verb)] = &[
     ("run", run::main),
     ("enter", enter::main),
     ("lab", lab::main),
+    ("mount.aufs", mount_aufs::main),
+    ("mount.fuse.aufs", mount_aufs::main),
+    ("umount.aufs", umount_aufs::main),
+    ("umount.fuse.aufs", umount_aufs::main),
     ("world", hidden::world),
     ("init", hidden::init),
     ("keeper", hidden::keeper),

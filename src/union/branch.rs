@@ -77,6 +77,12 @@ impl fmt::Display for Errno {
 
 impl std::error::Error for Errno {}
 
+impl From<&std::io::Error> for Errno {
+    fn from(e: &std::io::Error) -> Self {
+        Errno(e.raw_os_error().unwrap_or(Errno::EIO.0))
+    }
+}
+
 impl From<std::io::Error> for Errno {
     fn from(e: std::io::Error) -> Self {
         Errno(e.raw_os_error().unwrap_or(Errno::EIO.0))

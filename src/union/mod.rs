@@ -33,6 +33,7 @@ pub mod names;
 pub mod node;
 pub mod options;
 pub mod place;
+mod plink;
 pub mod policy;
 pub mod remove;
 pub mod rename;

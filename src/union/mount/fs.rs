@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{
-    CopyFileRangeFlags, Errno as FuseErrno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, ForgetOne, Generation,
+    CopyFileRangeFlags, Errno as FuseErrno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
     INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
     ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
     TimeOrNow, WriteFlags,
@@ -25,7 +25,7 @@ use fuser::{
 use super::io;
 use super::real::RealBranch;
 use crate::union::branch::{Change, Errno, Kind, Replace, Result, SetTime, Stat, Time};
-use crate::union::file::NAME_MAX;
+use crate::union::names::NAME_MAX;
 use crate::union::list::FIRST_COOKIE;
 use crate::union::make::New;
 use crate::union::options::Udba;
@@ -290,9 +290,6 @@ impl Filesystem for UnionFs {
         self.union().forget(ino.0, nlookup);
     }
 
-    fn batch_forget(&self, _req: &Request, nodes: &[ForgetOne]) {
-        nodes.iter().for_each(|node| self.union().forget(node.nodeid().0, node.nlookup()));
-    }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
         match self.node(ino).and_then(|node| self.union().attributes(&node)) {
