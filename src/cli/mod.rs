@@ -13,6 +13,8 @@ mod hidden;
 mod host;
 pub mod lab;
 mod labs;
+mod mount_aufs;
+mod umount_aufs;
 mod node;
 mod outer;
 mod run;
@@ -45,6 +47,21 @@ const VERBS: &[(&str, Verb, &str)] = &[
     ("keeper", hidden::keeper, ""),
     ("server", hidden::server, ""),
     ("remove-world", hidden::remove_world, ""),
+/// The verbs and the names of tools that the binary answers to, each with its function.
+const VERBS: &[(&str, Verb)] = &[
+    ("run", run::main),
+    ("enter", enter::main),
+    ("lab", lab::main),
+    ("mount.aufs", mount_aufs::main),
+    ("mount.fuse.aufs", mount_aufs::main),
+    ("umount.aufs", umount_aufs::main),
+    ("umount.fuse.aufs", umount_aufs::main),
+    ("world", hidden::world),
+    ("init", hidden::init),
+    ("keeper", hidden::keeper),
+    ("server", hidden::server),
+    ("remove-world", hidden::remove_world),
+    ("node", node::main),
 ];
 
 /// The program: finds the tool by its own name or the verb by its first argument, and runs it.
