@@ -7,6 +7,14 @@
 //! Exit codes: 0 ok, 1 a check failed, 2 usage, 3 this machine cannot, 4 a lab file is invalid, 5 internal, 130
 //! interrupted; `run` passes on its command's own, with 125 for its own failures.
 
+mod lxc;
+mod lxc_attach;
+mod lxc_console;
+mod lxc_create;
+mod lxc_ls;
+mod lxc_start;
+mod lxc_stop;
+
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,7 +23,22 @@ use std::process::ExitCode;
 pub type Verb = fn(&[OsString]) -> ExitCode;
 
 /// The verbs and the names of tools that the binary answers to, each with its function.
-const VERBS: &[(&str, Verb)] = &[];
+const VERBS: &[(&str, Verb)] = &[
+    ("lxc-attach", lxc_attach::attach),
+    ("lxc-config", lxc_ls::config),
+    ("lxc-console", lxc_console::console),
+    ("lxc-create", lxc_create::create),
+    ("lxc-destroy", lxc_create::destroy),
+    ("lxc-execute", lxc_start::execute),
+    ("lxc-freeze", lxc_stop::freeze),
+    ("lxc-info", lxc_ls::info),
+    ("lxc-ls", lxc_ls::ls),
+    ("lxc-start", lxc_start::start),
+    ("lxc-stop", lxc_stop::stop),
+    ("lxc-top", lxc_ls::top),
+    ("lxc-unfreeze", lxc_stop::unfreeze),
+    ("lxc-wait", lxc_stop::wait),
+];
 
 /// The program: finds the verb by its own name or first argument and runs it.
 pub fn main() -> ExitCode {
