@@ -14,10 +14,18 @@ mod lxc_create;
 mod lxc_ls;
 mod lxc_start;
 mod lxc_stop;
+mod enter;
+mod hidden;
+pub mod lab;
+mod node;
+mod run;
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
+
+use clap::Parser;
 
 /// What a verb is: its arguments without the verb itself in, the exit code out.
 pub type Verb = fn(&[OsString]) -> ExitCode;
@@ -38,6 +46,15 @@ const VERBS: &[(&str, Verb)] = &[
     ("lxc-top", lxc_ls::top),
     ("lxc-unfreeze", lxc_stop::unfreeze),
     ("lxc-wait", lxc_stop::wait),
+    ("run", run::main),
+    ("enter", enter::main),
+    ("lab", lab::main),
+    ("world", hidden::world),
+    ("init", hidden::init),
+    ("keeper", hidden::keeper),
+    ("server", hidden::server),
+    ("remove-world", hidden::remove_world),
+    ("node", node::main),
 ];
 
 /// The program: finds the verb by its own name or first argument and runs it.
@@ -55,4 +72,18 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Parses a verb's arguments with clap; prints help or the usage error and gives the exit code where they are not to be had.
+fn parse<T: Parser>(name: &str, args: &[OsString]) -> Result<T, ExitCode> {
+    T::try_parse_from(std::iter::once(OsString::from(name)).chain(args.iter().cloned())).map_err(|error| {
+        let _ = error.print();
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    })
+}
+
+/// Prints the one line of a failure and gives its exit code.
+fn fail(verb: &str, error: &impl Display, code: u8) -> ExitCode {
+    eprintln!("terrarium {verb}: {error}");
+    ExitCode::from(code)
 }
