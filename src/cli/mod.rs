@@ -7,6 +7,9 @@
 //! Exit codes: 0 ok, 1 a check failed, 2 usage, 3 this machine cannot, 4 a lab file is invalid, 5 internal, 130
 //! interrupted; `run` passes on its command's own, with 125 for its own failures.
 
+mod enter;
+mod hidden;
+pub mod lab;
 mod lxc;
 mod lxc_attach;
 mod lxc_console;
@@ -14,9 +17,6 @@ mod lxc_create;
 mod lxc_ls;
 mod lxc_start;
 mod lxc_stop;
-mod enter;
-mod hidden;
-pub mod lab;
 mod node;
 mod run;
 
