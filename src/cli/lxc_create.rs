@@ -156,6 +156,7 @@ fn report(place: &Place, happening: Happening) {
     let introduction = Introduction { name, role: "container".into(), ..Introduction::default() };
     if let Ok(reporter) = Reporter::connect(&wire::socket_path(), introduction, |_| {}) {
         reporter.report(None, What::Container(happening));
+        reporter.flush(std::time::Duration::from_millis(100));
     }
 }
 

@@ -35,6 +35,9 @@ const SHOWN_PROCESSES: usize = 32;
 /// How long a command may take to say what it wants.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// How long the last report may take.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 /// A container's monitor.
 pub struct Monitor {
     place: Place,
@@ -305,6 +308,7 @@ impl Monitor {
             let _ = super::build::destroy(&self.place);
             self.report(Happening::Destroyed);
         }
+        self.reporter.flush(LAST_WORDS);
         if self.restart {
             self.start_again();
         }
