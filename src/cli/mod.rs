@@ -7,18 +7,23 @@
 //! Exit codes: 0 ok, 1 a check failed, 2 usage, 3 this machine cannot, 4 a lab file is invalid, 5 internal, 130
 //! interrupted; `run` passes on its command's own, with 125 for its own failures.
 
+mod apt;
 mod enter;
 mod hidden;
 pub mod lab;
 mod lxc;
 mod lxc_attach;
 mod lxc_console;
+mod lxc_copy;
 mod lxc_create;
 mod lxc_ls;
 mod lxc_start;
 mod lxc_stop;
 mod node;
 mod run;
+mod su;
+mod sudo;
+mod systemctl;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -35,6 +40,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("lxc-attach", lxc_attach::attach),
     ("lxc-config", lxc_ls::config),
     ("lxc-console", lxc_console::console),
+    ("lxc-copy", lxc_copy::copy),
     ("lxc-create", lxc_create::create),
     ("lxc-destroy", lxc_create::destroy),
     ("lxc-execute", lxc_start::execute),
@@ -46,6 +52,12 @@ const VERBS: &[(&str, Verb)] = &[
     ("lxc-top", lxc_ls::top),
     ("lxc-unfreeze", lxc_stop::unfreeze),
     ("lxc-wait", lxc_stop::wait),
+    ("apt", apt::main),
+    ("apt-get", apt::main),
+    ("service", systemctl::service),
+    ("su", su::main),
+    ("sudo", sudo::main),
+    ("systemctl", systemctl::systemctl),
     ("run", run::main),
     ("enter", enter::main),
     ("lab", lab::main),
