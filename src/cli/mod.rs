@@ -19,6 +19,8 @@ mod lxc_create;
 mod lxc_ls;
 mod lxc_start;
 mod lxc_stop;
+mod mount_aufs;
+mod umount_aufs;
 mod node;
 mod run;
 mod su;
@@ -61,6 +63,10 @@ const VERBS: &[(&str, Verb)] = &[
     ("run", run::main),
     ("enter", enter::main),
     ("lab", lab::main),
+    ("mount.aufs", mount_aufs::main),
+    ("mount.fuse.aufs", mount_aufs::main),
+    ("umount.aufs", umount_aufs::main),
+    ("umount.fuse.aufs", umount_aufs::main),
     ("world", hidden::world),
     ("init", hidden::init),
     ("keeper", hidden::keeper),
