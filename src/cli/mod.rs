@@ -8,17 +8,29 @@
 //! interrupted; `run` passes on its command's own, with 125 for its own failures.
 
 mod doctor;
+mod apt;
 mod enter;
 mod hidden;
 mod host;
 pub mod lab;
 mod labs;
+mod lxc;
+mod lxc_attach;
+mod lxc_console;
+mod lxc_copy;
+mod lxc_create;
+mod lxc_ls;
+mod lxc_start;
+mod lxc_stop;
 mod mount_aufs;
 mod umount_aufs;
 mod node;
 mod outer;
 mod run;
 mod screen;
+mod su;
+mod sudo;
+mod systemctl;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
@@ -49,6 +61,27 @@ const VERBS: &[(&str, Verb, &str)] = &[
     ("remove-world", hidden::remove_world, ""),
 /// The verbs and the names of tools that the binary answers to, each with its function.
 const VERBS: &[(&str, Verb)] = &[
+    ("lxc-attach", lxc_attach::attach),
+    ("lxc-config", lxc_ls::config),
+    ("lxc-console", lxc_console::console),
+    ("lxc-copy", lxc_copy::copy),
+    ("lxc-create", lxc_create::create),
+    ("lxc-destroy", lxc_create::destroy),
+    ("lxc-execute", lxc_start::execute),
+    ("lxc-freeze", lxc_stop::freeze),
+    ("lxc-info", lxc_ls::info),
+    ("lxc-ls", lxc_ls::ls),
+    ("lxc-start", lxc_start::start),
+    ("lxc-stop", lxc_stop::stop),
+    ("lxc-top", lxc_ls::top),
+    ("lxc-unfreeze", lxc_stop::unfreeze),
+    ("lxc-wait", lxc_stop::wait),
+    ("apt", apt::main),
+    ("apt-get", apt::main),
+    ("service", systemctl::service),
+    ("su", su::main),
+    ("sudo", sudo::main),
+    ("systemctl", systemctl::systemctl),
     ("run", run::main),
     ("enter", enter::main),
     ("lab", lab::main),
