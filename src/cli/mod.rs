@@ -7,8 +7,8 @@
 //! Exit codes: 0 ok, 1 a check failed, 2 usage, 3 this machine cannot, 4 a lab file is invalid, 5 internal, 130
 //! interrupted; `run` passes on its command's own, with 125 for its own failures.
 
-mod doctor;
 mod apt;
+mod doctor;
 mod enter;
 mod hidden;
 mod host;
@@ -23,7 +23,6 @@ mod lxc_ls;
 mod lxc_start;
 mod lxc_stop;
 mod mount_aufs;
-mod umount_aufs;
 mod node;
 mod outer;
 mod run;
@@ -31,6 +30,7 @@ mod screen;
 mod su;
 mod sudo;
 mod systemctl;
+mod umount_aufs;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
@@ -43,24 +43,8 @@ use clap::Parser;
 pub type Verb = fn(&[OsString]) -> ExitCode;
 
 /// The tools that the binary stands in for, by the name under which it is called; inside a world they are on PATH.
-const TOOLS: &[(&str, Verb)] = &[("lab", lab::main)];
-
-/// The program's own verbs, with one line of help; those without one are for the program itself.
-const VERBS: &[(&str, Verb, &str)] = &[
-    ("run", run::main, "a fresh world for one command, or a shell"),
-    ("enter", enter::main, "join a running world from another terminal"),
-    ("doctor", doctor::main, "what this machine can do, and what would mend it"),
-    ("probe", doctor::probe, ""),
-    ("lab", labs::main, "the course's tools: list, lint, test, schema"),
-    ("node", node::main, "one Raft node, by hand"),
-    ("screen", screen::main, ""),
-    ("world", hidden::world, ""),
-    ("init", hidden::init, ""),
-    ("keeper", hidden::keeper, ""),
-    ("server", hidden::server, ""),
-    ("remove-world", hidden::remove_world, ""),
-/// The verbs and the names of tools that the binary answers to, each with its function.
-const VERBS: &[(&str, Verb)] = &[
+const TOOLS: &[(&str, Verb)] = &[
+    ("lab", lab::main),
     ("lxc-attach", lxc_attach::attach),
     ("lxc-config", lxc_ls::config),
     ("lxc-console", lxc_console::console),
@@ -82,19 +66,26 @@ const VERBS: &[(&str, Verb)] = &[
     ("su", su::main),
     ("sudo", sudo::main),
     ("systemctl", systemctl::systemctl),
-    ("run", run::main),
-    ("enter", enter::main),
-    ("lab", lab::main),
     ("mount.aufs", mount_aufs::main),
     ("mount.fuse.aufs", mount_aufs::main),
     ("umount.aufs", umount_aufs::main),
     ("umount.fuse.aufs", umount_aufs::main),
-    ("world", hidden::world),
-    ("init", hidden::init),
-    ("keeper", hidden::keeper),
-    ("server", hidden::server),
-    ("remove-world", hidden::remove_world),
-    ("node", node::main),
+];
+
+/// The program's own verbs, with one line of help; those without one are for the program itself.
+const VERBS: &[(&str, Verb, &str)] = &[
+    ("run", run::main, "a fresh world for one command, or a shell"),
+    ("enter", enter::main, "join a running world from another terminal"),
+    ("doctor", doctor::main, "what this machine can do, and what would mend it"),
+    ("probe", doctor::probe, ""),
+    ("lab", labs::main, "the course's tools: list, lint, test, schema"),
+    ("node", node::main, "one Raft node, by hand"),
+    ("screen", screen::main, ""),
+    ("world", hidden::world, ""),
+    ("init", hidden::init, ""),
+    ("keeper", hidden::keeper, ""),
+    ("server", hidden::server, ""),
+    ("remove-world", hidden::remove_world, ""),
 ];
 
 /// The program: finds the tool by its own name or the verb by its first argument, and runs it.
