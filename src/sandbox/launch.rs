@@ -14,7 +14,9 @@ use std::process::{Child, Command, Stdio};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
+use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork, setsid};
 
@@ -119,8 +121,17 @@ pub fn main(args: &[std::ffi::OsString]) -> u8 {
     }
 }
 
+/// How many processes a world may have: a fork bomb inside stays inside. The kernel (≥ 5.14) counts by user namespace.
+const PROCESSES: u64 = 4096;
+
 fn outer_stage(args: &Args) -> Result<u8> {
     let _ = setsid();
+    umask(Mode::from_bits_truncate(0o022));
+    if !is_host_root() {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NPROC).when(|| "reading the limit of processes")?;
+        let most = PROCESSES.min(hard);
+        setrlimit(Resource::RLIMIT_NPROC, most, most).when(|| "limiting the world's processes")?;
+    }
     prctl::set_pdeathsig(Signal::SIGKILL).when(|| "tying the world to its opener")?;
     new_namespaces(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID, ids::Ids::Outer)?;
     fork_and_wait(args, || {
