@@ -271,3 +271,48 @@ why-split = no majority, its timer ran out again
 why-stale_term = the term is old
 why-already_voted = it has voted already
 why-log_not_up_to_date = the candidate's log is behind its own
+
+# doctor: what this machine can do
+
+doctor-kernel = kernel
+doctor-userns = user namespaces
+doctor-mounts = private mounts
+doctor-pidns = process namespaces
+doctor-netns = private network
+doctor-overlay = overlayfs
+doctor-fuse = FUSE
+doctor-ids = mapped ids
+doctor-world = a whole world
+doctor-terminal = terminal size
+doctor-utf8 = UTF-8
+doctor-colours = colours
+doctor-detail-root = as root: namespaces without a user namespace, a fence and no wall
+doctor-detail-ids = { $count } ids
+doctor-detail-size = { $columns } × { $rows }
+doctor-detail-took = opened and closed in { $ms } ms
+doctor-cause-kernel = Linux 5.12 or newer is needed to make folders read-only with all that is mounted below
+doctor-mend-kernel = install a newer kernel
+doctor-cause-apparmor = AppArmor forbids user namespaces to ordinary programs (Ubuntu's default since 23.10)
+doctor-mend-apparmor = sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0
+doctor-cause-clone = the system forbids user namespaces to ordinary users
+doctor-mend-clone = sudo sysctl -w kernel.unprivileged_userns_clone=1
+doctor-cause-max = the system allows no user namespaces at all
+doctor-mend-max = sudo sysctl -w user.max_user_namespaces=15000
+doctor-cause-seccomp = a filter forbids it; this is most likely a container
+doctor-mend-seccomp = start the container with: --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined
+doctor-cause-refused = the kernel refused: { $reason }
+doctor-mend-refused = in a container: docker run --privileged; else ask who runs this machine
+doctor-cause-fuse = /dev/fuse is missing or closed to you: the union and volume labs need it, the Raft labs do not
+doctor-mend-fuse = sudo modprobe fuse && sudo chmod 666 /dev/fuse   (in a container: --device /dev/fuse)
+doctor-cause-overlay = the kernel refuses overlayfs here; folders of links stand in for it
+doctor-mend-overlay = nothing needs to be done
+doctor-cause-ids = without newuidmap there is one id inside: chown to others fails there
+doctor-mend-ids = sudo apt install uidmap && sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER
+doctor-cause-terminal = the screen wants 80 × 24 at least
+doctor-mend-terminal = make the window larger or the font smaller
+doctor-cause-utf8 = the locale is not UTF-8: Chinese texts and frames will be garbled
+doctor-mend-utf8 = export LC_ALL=C.UTF-8
+doctor-cause-colours = the terminal says that it has no colours; roles show by letter and shape
+doctor-mend-colours = export TERM=xterm-256color
+doctor-all-well = Everything works here.
+doctor-raft-only = The Raft labs run here; what needs a world of its own does not.

@@ -268,3 +268,49 @@ why-split = 没有多数，定时器又到点
 why-stale_term = term 太旧
 why-already_voted = 已经投过票
 why-log_not_up_to_date = candidate 的日志比它旧
+why-log_not_up_to_date = 候选者的日志比它旧
+
+# doctor：这台机器能做什么
+
+doctor-kernel = 内核
+doctor-userns = 用户命名空间
+doctor-mounts = 私有挂载
+doctor-pidns = 进程命名空间
+doctor-netns = 私有网络
+doctor-overlay = overlayfs
+doctor-fuse = FUSE
+doctor-ids = 映射的 id
+doctor-world = 完整的世界
+doctor-terminal = 终端大小
+doctor-utf8 = UTF-8
+doctor-colours = 颜色
+doctor-detail-root = 以 root 运行：没有用户命名空间，是栅栏而不是墙
+doctor-detail-ids = { $count } 个 id
+doctor-detail-size = { $columns } × { $rows }
+doctor-detail-took = 打开并关闭用了 { $ms } 毫秒
+doctor-cause-kernel = 需要 Linux 5.12 或更新，才能把目录连同其下的挂载一起设为只读
+doctor-mend-kernel = 安装更新的内核
+doctor-cause-apparmor = AppArmor 不许普通程序使用用户命名空间（Ubuntu 23.10 起的默认设置）
+doctor-mend-apparmor = sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0
+doctor-cause-clone = 系统不许普通用户使用用户命名空间
+doctor-mend-clone = sudo sysctl -w kernel.unprivileged_userns_clone=1
+doctor-cause-max = 系统完全不允许用户命名空间
+doctor-mend-max = sudo sysctl -w user.max_user_namespaces=15000
+doctor-cause-seccomp = 有过滤器禁止了它；这里多半是一个容器
+doctor-mend-seccomp = 启动容器时加上：--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined
+doctor-cause-refused = 内核拒绝了：{ $reason }
+doctor-mend-refused = 在容器里：docker run --privileged；否则请问这台机器的管理员
+doctor-cause-fuse = /dev/fuse 不存在或者你打不开：联合挂载和卷的实验需要它，Raft 实验不需要
+doctor-mend-fuse = sudo modprobe fuse && sudo chmod 666 /dev/fuse   （在容器里：--device /dev/fuse）
+doctor-cause-overlay = 内核在这里拒绝 overlayfs；改用符号链接目录代替
+doctor-mend-overlay = 什么都不用做
+doctor-cause-ids = 没有 newuidmap，里面只有一个 id：在里面 chown 给别人会失败
+doctor-mend-ids = sudo apt install uidmap && sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER
+doctor-cause-terminal = 屏幕至少要 80 × 24
+doctor-mend-terminal = 把窗口放大，或者把字体调小
+doctor-cause-utf8 = 区域设置不是 UTF-8：中文和边框会乱码
+doctor-mend-utf8 = export LC_ALL=C.UTF-8
+doctor-cause-colours = 终端说它没有颜色；角色用字母和形状表示
+doctor-mend-colours = export TERM=xterm-256color
+doctor-all-well = 这里一切正常。
+doctor-raft-only = Raft 实验可以在这里运行；需要独立世界的实验不行。

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 
+use super::host::OuterHost;
 use crate::tui::tutor::course::School;
 use crate::tui::{Gone, demo, host::Host, run};
 
@@ -21,6 +22,9 @@ struct Args {
     /// Show a world that does not exist; with a folder, the world of the journal in it.
     #[arg(long, value_name = "JOURNAL", num_args = 0..=1, hide = true)]
     demo: Option<Option<PathBuf>>,
+    /// The descriptor of the outermost process's socket.
+    #[arg(long, value_name = "FD", hide = true)]
+    host: Option<i32>,
 }
 
 /// The verb.
@@ -29,9 +33,10 @@ pub fn main(args: &[OsString]) -> ExitCode {
         Ok(args) => args,
         Err(code) => return code,
     };
-    match args.demo {
-        Some(journal) => show(Arc::new(demo::DemoHost::new(journal))),
-        None => super::fail("screen", &"not connected to a world yet; try `terrarium screen --demo`", 5),
+    match (args.demo, args.host) {
+        (None, Some(fd)) => show(Arc::new(OuterHost::inherited(fd))),
+        (None, None) => super::outer::main(&[]),
+        (Some(journal), _) => show(Arc::new(demo::DemoHost::new(journal))),
     }
 }
 

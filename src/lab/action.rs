@@ -210,7 +210,13 @@ fn repeated(
         if Instant::now() >= deadline {
             return Err(format!("{} not reached in {} s of trying", until.kind.name(), within.as_secs()));
         }
-        act_all(actions, eyes, answer)?;
+        if let Err(why) = act_all(actions, eyes, answer) {
+            // A turn that does not work out is followed by the next; only the end counts.
+            if eyes.is_cancelled() {
+                return Err(why);
+            }
+            eyes.stage.changed(eyes.stage.world().seq, Instant::now() + Duration::from_millis(100));
+        }
     }
     Ok(())
 }

@@ -14,7 +14,9 @@ use std::process::{Child, Command, Stdio};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
+use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork, setsid};
 
@@ -79,7 +81,11 @@ fn pipe_pair() -> Result<(OwnedFd, OwnedFd)> {
     nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).when(|| "making a pipe")
 }
 
-fn keep_on_exec(fd: RawFd) -> std::io::Result<()> {
+/// Lets an open descriptor survive exec. May be called between fork and exec.
+///
+/// # Errors
+/// If the descriptor is not open.
+pub fn keep_on_exec(fd: RawFd) -> std::io::Result<()> {
     // SAFETY: the descriptor is open; it is borrowed for this call alone.
     let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
     fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty()))?;
@@ -115,8 +121,17 @@ pub fn main(args: &[std::ffi::OsString]) -> u8 {
     }
 }
 
+/// How many processes a world may have: a fork bomb inside stays inside. The kernel (≥ 5.14) counts by user namespace.
+const PROCESSES: u64 = 4096;
+
 fn outer_stage(args: &Args) -> Result<u8> {
     let _ = setsid();
+    umask(Mode::from_bits_truncate(0o022));
+    if !is_host_root() {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NPROC).when(|| "reading the limit of processes")?;
+        let most = PROCESSES.min(hard);
+        setrlimit(Resource::RLIMIT_NPROC, most, most).when(|| "limiting the world's processes")?;
+    }
     prctl::set_pdeathsig(Signal::SIGKILL).when(|| "tying the world to its opener")?;
     new_namespaces(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID, ids::Ids::Outer)?;
     fork_and_wait(args, || {
