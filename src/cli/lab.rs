@@ -86,7 +86,11 @@ fn plain_status(status: &Value) -> String {
         );
     }
     for node in nodes {
-        let role = if node["alive"] == true { word(&node["role"]) } else { "dead".into() };
+        let role = match (&node["alive"], &node["state"]) {
+            (Value::Bool(false), _) => "dead".into(),
+            (_, state) if *state == "paused" => "paused".into(),
+            _ => word(&node["role"]),
+        };
         let cells =
             ["name", "term", "voted_for", "commit", "applied", "last_index", "pid"].map(|field| word(&node[field]));
         let [name, term, voted, commit, applied, last, pid] = cells;
