@@ -347,7 +347,7 @@ fn root_node<B: Branch>(first: &Place<B>) -> Node<B> {
         anchor: None,
         ghost: None,
     };
-    Node { ino: ROOT, kind: Kind::Dir, lookups: AtomicU64::new(1), state: RwLock::new(state), listing: Mutex::new(None) }
+    Node { ino: ROOT, kind: Kind::Dir, lookups: AtomicU64::new(1), state: RwLock::new(state), listing: Mutex::new(None), watched: AtomicUsize::new(0) }
 }
 
 /// Makes the bookkeeping files of a writable branch.
