@@ -77,6 +77,9 @@ impl Shared {
     }
 
     fn ttl(&self) -> Duration {
+        if self.watcher.as_ref().is_some_and(Watcher::is_wary) {
+            return Duration::ZERO;
+        }
         Duration::from_millis(self.ttl.load(Relaxed))
     }
 }

@@ -6,7 +6,8 @@
 //! watched, as their mark promises that they never change.
 //!
 //! **How stale.** A direct change is seen after the event has been read and the kernel told: tens of microseconds on a
-//! quiet union, up to [`REST`] more while the union itself is writing. Where fanotify is not to be had (Linux before 5.13,
+//! quiet machine, up to [`REST`] more while the union itself is writing. Once a direct change was seen, nothing is given to
+//! the kernel to remember for [`WARY`], so that who works in the branches by hand sees each step at once. Where fanotify is not to be had (Linux before 5.13,
 //! a branch on a file system without handles), the union falls back to looking again each time.
 
 use std::collections::HashMap;
@@ -16,7 +17,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::control::{Kernel, expire_all};
 use super::fs::{RealUnion, Shared};
@@ -28,6 +29,9 @@ use crate::union::{Happening, Node, names};
 
 /// How long the watcher rests after a batch of the union's own events: the bound of staleness while the union is busy.
 pub const REST: Duration = Duration::from_millis(2);
+
+/// For how long after a direct change the kernel is given nothing to remember: who pokes once pokes again.
+pub const WARY: Duration = Duration::from_secs(10);
 
 /// What is watched of a directory: contents, attributes and names of what is in it.
 const MASK: u64 = libc::FAN_MODIFY
@@ -51,6 +55,9 @@ struct Inner {
     /// Some directory could not be watched: nothing may be remembered any more.
     blind: AtomicBool,
     off: AtomicBool,
+    start: Instant,
+    /// When somebody last changed a branch directly: milliseconds after `start`, plus one; 0: never.
+    poked: AtomicU64,
 }
 
 /// A watcher of branches; clones share it.
@@ -79,8 +86,16 @@ impl Watcher {
         }
         // SAFETY: the kernel has just given us this descriptor.
         let group = unsafe { OwnedFd::from_raw_fd(fd) };
-        let (blind, off) = (AtomicBool::new(false), AtomicBool::new(false));
-        let watcher = Self(Arc::new(Inner { group, dirs: Mutex::default(), fsids: Mutex::default(), blind, off }));
+        let inner = Inner {
+            group,
+            dirs: Mutex::default(),
+            fsids: Mutex::default(),
+            blind: AtomicBool::new(false),
+            off: AtomicBool::new(false),
+            start: Instant::now(),
+            poked: AtomicU64::new(0),
+        };
+        let watcher = Self(Arc::new(inner));
         watcher.follow(union);
         watcher.watch(&union.root());
         (!watcher.is_blind()).then_some(watcher)
@@ -89,6 +104,16 @@ impl Watcher {
     /// Whether something could not be watched.
     pub fn is_blind(&self) -> bool {
         self.0.blind.load(Relaxed)
+    }
+
+    /// Whether somebody has changed a branch directly just now ([`WARY`]).
+    pub fn is_wary(&self) -> bool {
+        let poked = self.0.poked.load(Relaxed);
+        poked > 0 && self.millis() < poked + WARY.as_millis() as u64
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Watches or rests, as the union's `udba` now says.
@@ -163,9 +188,10 @@ impl Watcher {
     pub fn run(&self, shared: &Arc<Shared>, kernel: &Arc<Kernel>) {
         let (watcher, shared, kernel) = (self.clone(), shared.clone(), kernel.clone());
         let serve = move || {
+            hurry();
             let mut buffer = vec![0u8; 64 << 10];
             while let Ok(got) = watcher.read(&mut buffer) {
-                if !watcher.handle_all(&buffer[..got], &shared, &kernel) {
+                if !watcher.handle_all(&buffer[..got], &shared, &kernel) || got > CROWD {
                     std::thread::sleep(REST);
                 }
             }
@@ -207,6 +233,7 @@ impl Watcher {
                 continue;
             }
             foreign = true;
+            self.0.poked.store(self.millis() + 1, Relaxed);
             let same = latest.as_ref().is_some_and(|(info, seen)| info == &event[METADATA..] && *seen == mask);
             if !same {
                 self.handle_one(&event[METADATA..], mask, shared, kernel);
@@ -232,6 +259,26 @@ impl Watcher {
             None => {}
         }
     }
+}
+
+/// Bytes of events in one batch from which on more are let gather before the next is read.
+const CROWD: usize = 4096;
+
+/// Asks the scheduler to run this thread at once when there is something to do: what it has to do is short, and the sooner it
+/// is done the less is stale. As root by a real-time class, else by a short slice.
+fn hurry() {
+    let parameter = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the parameter outlives the call; 0 is the calling thread.
+    if unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const parameter) } == 0 {
+        return;
+    }
+    // struct sched_attr of linux/sched/types.h: size, policy, flags, nice, priority, runtime, deadline, period.
+    let slice_nanos: u64 = 100_000;
+    let mut attributes = [0u32; 12];
+    attributes[0] = 48;
+    (attributes[6], attributes[7]) = ((slice_nanos & 0xffff_ffff) as u32, (slice_nanos >> 32) as u32);
+    // SAFETY: 48 bytes as the first word says.
+    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, attributes.as_ptr(), 0) };
 }
 
 /// `FAN_MARK_EVICTABLE` of `linux/fanotify.h` (5.19): the mark goes with the inode, which we hold as long as we want it.
