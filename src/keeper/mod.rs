@@ -32,6 +32,8 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+
 use crate::world::{What, World, journal};
 
 /// The folder of the world as it is seen inside.
@@ -63,6 +65,7 @@ pub fn main(args: &[OsString]) -> u8 {
     let (Ok(seed), Ok(ready)) = (seed.parse(), ready.parse::<RawFd>()) else { return 2 };
     // SAFETY: the descriptor was handed down to this process alone.
     let mut ready = File::from(unsafe { OwnedFd::from_raw_fd(ready) });
+    let _ = fcntl(&ready, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(_) => return 5,
