@@ -1,4 +1,9 @@
 //! The volume core.
 
+pub mod definition;
 mod event;
+pub mod handshake;
+pub mod hosts;
+pub mod options;
+
 pub use event::Happening;
