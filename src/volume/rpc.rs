@@ -26,7 +26,7 @@ pub type Blob = Bytes;
 /// is the message's payload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
-    /// Chosen by the client; comes back in the answer.
+    /// Chosen by the client; comes back in the answer. 0: no answer is wanted.
     pub id: u64,
     /// What to do.
     pub fops: Vec<Fop>,

@@ -149,7 +149,7 @@ impl Brick {
             }
         }
         let outbox = self.state().sessions.get(&work.session).map(|c| c.outbox.clone());
-        if let Some(outbox) = outbox {
+        if let Some(outbox) = outbox.filter(|_| work.id > 0) {
             outbox.send(&ToClient::Answer { id: work.id, results: work.done }, &read.unwrap_or_default());
         }
         freed
