@@ -172,6 +172,27 @@ impl Connection {
         }
     }
 
+    /// Lets what is under way end, then drops the connection; it comes back at once, perhaps another way.
+    pub fn reroute(&self) {
+        let until = Instant::now() + Duration::from_secs(2);
+        let mut link = guard(&self.link);
+        while !guard(&self.pending).is_empty() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        *guard(&self.kicked.0) = true;
+        let was_up = link.take().is_some();
+        drop(link);
+        self.drop_link();
+        if was_up {
+            self.epoch.store(0, Relaxed);
+            let _ = self.words.send((self.number, Word::Down));
+        }
+        self.kick();
+        while self.epoch() == 0 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     fn converse(&self, stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let mut writer = stream.try_clone()?;
