@@ -1,0 +1,4 @@
+//! manager
+pub mod info;
+pub mod peer;
+pub mod wire;
