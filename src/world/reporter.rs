@@ -79,7 +79,7 @@ impl Reporter {
         introduction: Introduction,
         mut asked: impl FnMut(Question) + Send + 'static,
     ) -> std::io::Result<Self> {
-        let mut stream = UnixStream::connect(socket)?;
+        let mut stream = super::client::connect(socket)?;
         let Introduction { name, role, machine, listen } = introduction;
         write_frame(&mut stream, &ToKeeper::Hello { name: name.clone(), role, machine, listen })?;
         let (queue, waiting) = sync_channel(QUEUE);
