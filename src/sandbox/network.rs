@@ -15,7 +15,14 @@ use super::{Result, While, machines};
 pub async fn bring_up() -> Result<()> {
     let (connection, handle, _) = new_connection().when(|| "opening a netlink socket")?;
     let talking = tokio::spawn(connection);
-    let lo = handle.link().get().match_name(String::from("lo")).execute().try_next().await.when(|| "finding the loopback")?;
+    let lo = handle
+        .link()
+        .get()
+        .match_name(String::from("lo"))
+        .execute()
+        .try_next()
+        .await
+        .when(|| "finding the loopback")?;
     let index = lo.map_or(1, |link| link.header.index);
     let up = LinkUnspec::new_with_index(index).up().build();
     handle.link().set(up).execute().await.when(|| "bringing the loopback up")?;
