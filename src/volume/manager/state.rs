@@ -5,6 +5,7 @@
 //! follow `volume start: gv0: failed: `.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -15,6 +16,9 @@ use crate::volume::options;
 use super::op::{Change, Op, Removal};
 use super::peer::Peer;
 use super::task::Task;
+
+/// How long a transaction may hold its lock.
+pub const LOCK_EXPIRES: Duration = Duration::from_secs(180);
 
 /// What one manager knows.
 #[derive(Debug, Clone, Default)]
@@ -31,10 +35,12 @@ pub struct State {
     pub deleted: BTreeSet<Uuid>,
     /// The task of a volume, if it ever had one that was not forgotten.
     pub tasks: BTreeMap<String, Task>,
-    /// Locked volumes, and by which manager.
-    pub locks: HashMap<String, Uuid>,
+    /// Locked volumes, by which manager and since when.
+    pub locks: HashMap<String, (Uuid, Instant)>,
     /// Bricks that were taken offline by `reset-brick … start`, as (volume, brick name).
     pub reset: BTreeSet<(String, String)>,
+    /// Volumes whose bricks were stopped for lack of server quorum.
+    pub without_quorum: BTreeSet<String>,
 }
 
 impl State {
@@ -59,25 +65,27 @@ impl State {
         volume
     }
 
-    /// Locks a volume for a manager's transaction.
+    /// Locks a volume for a manager's transaction, as of `now`. A lock that is older than [`LOCK_EXPIRES`] is void.
     ///
     /// # Errors
-    /// If another manager's holds it.
-    pub fn lock(&mut self, volume: &str, by: Uuid) -> Result<(), String> {
-        match self.locks.get(volume) {
-            Some(_) => {
-                Err(format!("Another transaction is in progress for {volume}. Please try again after some time."))
-            }
-            None => {
-                self.locks.insert(volume.into(), by);
-                Ok(())
-            }
+    /// If another transaction holds it.
+    pub fn lock(&mut self, volume: &str, by: Uuid, now: Instant) -> Result<(), String> {
+        self.locks.retain(|_, (_, since)| now.saturating_duration_since(*since) < LOCK_EXPIRES);
+        if self.locks.contains_key(volume) {
+            return Err(format!("Another transaction is in progress for {volume}. Please try again after some time."));
         }
+        self.locks.insert(volume.into(), (by, now));
+        Ok(())
     }
 
     /// Unlocks what this manager locked.
     pub fn unlock(&mut self, volume: &str, by: Uuid) {
-        self.locks.retain(|name, owner| name != volume || *owner != by);
+        self.locks.retain(|name, (owner, _)| name != volume || *owner != by);
+    }
+
+    /// Unlocks everything of a manager that is gone.
+    pub fn unlock_all(&mut self, by: Uuid) {
+        self.locks.retain(|_, (owner, _)| *owner != by);
     }
 
     /// Whether so many connected managers (this one included) are a quorum of the pool for this volume's bricks.
@@ -100,7 +108,7 @@ impl State {
     pub fn judge(&self, op: &Op, up: usize) -> Result<(), String> {
         let name = &op.volume;
         match &op.change {
-            Change::Create(volume) => return self.judge_creation(volume),
+            Change::Create(volume) => return self.judge_creation(volume, op.force),
             Change::Set(options) => return self.judge_set(name, options, up),
             Change::Reset(_) if name == "all" => return Ok(()),
             Change::AddBrick { .. } if !self.volumes.contains_key(name) => {
@@ -127,7 +135,12 @@ impl State {
             Change::Reset(Some(key)) if options::row(key).is_none() && !key.starts_with("user.") => {
                 Err(format!("Option {key} does not exist\nDid you mean {}?", options::nearest(key)))
             }
-            Change::AddBrick { bricks, replica, arbiter } => self.judge_addition(volume, bricks, *replica, *arbiter),
+            Change::AddBrick { bricks, replica, arbiter } => {
+                self.judge_addition(volume, bricks, *replica, *arbiter)?;
+                let after = op.apply(Some(volume)).unwrap_or_else(|| volume.clone());
+                let shared = !op.force && after.is_replicated() && after.sets().any(shares_a_server);
+                if shared { Err(SAME_SERVER.into()) } else { Ok(()) }
+            }
             Change::RemoveBrick { bricks, replica, action, .. } => {
                 self.judge_removal(volume, bricks, *replica, *action, op.force)
             }
@@ -139,9 +152,12 @@ impl State {
         }
     }
 
-    fn judge_creation(&self, volume: &Volume) -> Result<(), String> {
+    fn judge_creation(&self, volume: &Volume, force: bool) -> Result<(), String> {
         if self.volumes.contains_key(&volume.name) {
             return Err(format!("Volume {} already exists", volume.name));
+        }
+        if !force && volume.is_replicated() && volume.sets().any(shares_a_server) {
+            return Err(SAME_SERVER.into());
         }
         self.judge_new_bricks(&volume.bricks)
     }
@@ -308,7 +324,7 @@ impl State {
         }
         let Some(new) = new else { return Ok(()) };
         if !self.reset.contains(&(volume.name.clone(), name)) && volume.status == Status::Started {
-            return Err(format!("Source brick must be stopped. Please use reset-brick start."));
+            return Err("Source brick must be stopped. Please use reset-brick start.".into());
         }
         let same = new.path == old.1 && new.host == old.0;
         match same {
@@ -317,6 +333,13 @@ impl State {
             false => self.judge_new_bricks(std::slice::from_ref(new)),
         }
     }
+}
+
+const SAME_SERVER: &str = "Multiple bricks of a replicate volume are present on the same server. This setup is not optimal. Bricks should be on different nodes to have best fault tolerant configuration. Use 'force' at the end of the command if you want to override this behavior. ";
+
+/// Whether two bricks of a set are on one server.
+fn shares_a_server(set: &[Brick]) -> bool {
+    set.iter().enumerate().any(|(i, b)| set[..i].iter().any(|other| other.peer == b.peer))
 }
 
 /// Options that belong to the pool, not to a volume.
