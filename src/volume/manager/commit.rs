@@ -238,11 +238,12 @@ impl Manager {
 
     async fn reconfigure_bricks(&self, volume: &Volume) {
         for brick in &volume.bricks {
+            if self.daemons.brick(&key(volume, brick)).is_none() {
+                continue;
+            }
             let ask = BrickAsk::Reconfigure(Box::new(volume.clone()));
-            if self.daemons.brick(&key(volume, brick)).is_some() {
-                if let Err(e) = self.ask_brick(volume, brick, &ask).await {
-                    self.log('W', &format!("brick {} was not told of the change: {e}", brick.name()));
-                }
+            if let Err(e) = self.ask_brick(volume, brick, &ask).await {
+                self.log('W', &format!("brick {} was not told of the change: {e}", brick.name()));
             }
         }
     }

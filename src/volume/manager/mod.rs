@@ -41,11 +41,19 @@ pub mod wire;
 pub use place::{Place, ensure_manager};
 pub use server::Manager;
 
+use crate::volume::handshake::MANAGER_PORT;
+
 /// Runs the manager of a server until the process ends.
 ///
 /// # Errors
 /// If the store cannot be read, or the server's address is taken.
 pub fn run(place: Place) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async { Manager::open(place)?.serve().await })
+    runtime.block_on(async {
+        // The address first: of two managers that start at once, only one may touch the store.
+        let address = std::net::SocketAddr::new(place.ip, MANAGER_PORT);
+        let taken = |e: std::io::Error| std::io::Error::new(e.kind(), format!("cannot listen on {address}: {e}"));
+        let network = tokio::net::TcpListener::bind(address).await.map_err(taken)?;
+        Manager::open(place)?.serve(network).await
+    })
 }

@@ -8,6 +8,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::volume::hosts::resolve;
 use crate::world;
@@ -53,6 +54,17 @@ impl Place {
         self.run.join("glusterd.socket")
     }
 
+    /// Where the manager writes its process id. The file stays when the manager is killed.
+    pub fn pid_file(&self) -> PathBuf {
+        self.run.join("glusterd.pid")
+    }
+
+    /// Whether a manager was started here since the world began: then one that does not answer was ended by somebody.
+    pub fn was_started(&self) -> bool {
+        let written = std::fs::metadata(self.pid_file()).and_then(|m| m.modified());
+        written.is_ok_and(|at| world_began().is_none_or(|began| at >= began))
+    }
+
     /// Whether a host name or address means this server.
     pub fn is_here(&self, host: &str) -> bool {
         host == self.name
@@ -86,11 +98,21 @@ fn canonical(host: &str) -> String {
 /// Runs `glusterd` for a server, which returns when it listens.
 fn start(host: &str, holder: Option<i64>) -> io::Result<()> {
     let mut command = Command::new(crate::sandbox::own_exe().map_err(io::Error::other)?);
-    command.arg("glusterd").args(["--name", host]);
+    command.args(["glusterd", "--first-use", "--name", host]);
     if let Some(holder) = holder {
         command.args(["--holder", &holder.to_string()]);
     }
     let output = command.stdin(Stdio::null()).output()?;
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     if output.status.success() { Ok(()) } else { Err(io::Error::other(said)) }
+}
+
+/// When process 1 was started, to the second: what was written before is of an earlier world.
+fn world_began() -> Option<SystemTime> {
+    let stat = std::fs::read_to_string("/proc/1/stat").ok()?;
+    let ticks: u64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
+    let boot = std::fs::read_to_string("/proc/stat").ok()?;
+    let boot: u64 = boot.lines().find_map(|l| l.strip_prefix("btime "))?.trim().parse().ok()?;
+    let hertz = u64::try_from(nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??).ok()?;
+    Some(UNIX_EPOCH + Duration::from_secs(boot + ticks / hertz))
 }

@@ -162,11 +162,8 @@ impl Manager {
     /// Serves until the process ends.
     ///
     /// # Errors
-    /// If the address or the socket is taken.
-    pub async fn serve(self: Arc<Self>) -> io::Result<()> {
-        let network = TcpListener::bind((self.place.ip, MANAGER_PORT))
-            .await
-            .map_err(|e| io::Error::new(e.kind(), format!("cannot listen on {}:{MANAGER_PORT}: {e}", self.place.ip)))?;
+    /// If the socket of the command line cannot be made.
+    pub async fn serve(self: Arc<Self>, network: TcpListener) -> io::Result<()> {
         std::fs::create_dir_all(&self.place.run)?;
         let socket = self.place.socket();
         let _ = std::fs::remove_file(&socket);
@@ -196,7 +193,8 @@ impl Manager {
 
     /// What a manager does first: finds its processes, starts those that are missing, and calls its peers.
     async fn begin(self: Arc<Self>) {
-        for volume in self.state().volumes.values().cloned().collect::<Vec<_>>() {
+        let volumes: Vec<_> = self.state().volumes.values().cloned().collect();
+        for volume in volumes {
             self.start_bricks(&volume).await;
         }
         self.settle().await;
