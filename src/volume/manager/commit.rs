@@ -76,7 +76,7 @@ impl Manager {
         self.commit_reset(op).await;
         self.follow(old.as_ref(), new.as_ref()).await;
         match (&op.change, &new) {
-            (Change::Start, Some(volume)) => self.started(volume, op.force).await,
+            (Change::Start, Some(volume)) => self.started(old.as_ref(), volume, op.force).await,
             (Change::ReplaceBrick { new: brick, .. } | Change::ResetBrick { new: Some(brick), .. }, Some(volume)) => {
                 self.blame_newcomers(volume, std::slice::from_ref(brick)).await;
                 Ok(())
@@ -142,12 +142,18 @@ impl Manager {
         self.save_pool();
     }
 
-    async fn started(self: &Arc<Self>, volume: &Volume, force: bool) -> Result<(), String> {
+    /// A start without `force` starts all bricks or, on this server, nothing.
+    async fn started(self: &Arc<Self>, old: Option<&Volume>, volume: &Volume, force: bool) -> Result<(), String> {
         self.state().reset.retain(|(name, _)| *name != volume.name);
         let failed = self.start_bricks(volume).await;
         self.push_volume(&volume.name);
-        match failed {
-            Some(why) if !force => Err(why),
+        match (failed, old) {
+            (Some(_), Some(old)) if !force => {
+                self.store_volume(old);
+                self.state().volumes.insert(old.name.clone(), old.clone());
+                self.follow(Some(volume), Some(old)).await;
+                Err("Commit failed on localhost. Please check log file for details.".into())
+            }
             _ => Ok(()),
         }
     }

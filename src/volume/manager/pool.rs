@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use uuid::Uuid;
 
 use super::info::checksum;
@@ -19,9 +20,9 @@ use crate::volume::definition::Volume;
 use crate::volume::hosts::resolve;
 
 /// How long until a lost connection is tried again.
-const AGAIN: Duration = Duration::from_millis(500);
+const AGAIN: Duration = Duration::from_millis(100);
 /// How long a probe waits until the new peer is connected.
-const JOINED: Duration = Duration::from_secs(5);
+const JOINED: Duration = Duration::from_secs(2);
 
 impl Manager {
     /// `peer probe HOST`.
@@ -44,7 +45,7 @@ impl Manager {
         })?;
         self.befriend(uuid, host);
         self.spread_pool(&caller).await;
-        self.until_connected(uuid).await;
+        self.until_connected(&[uuid]).await;
         Ok(Answer::Done)
     }
 
@@ -63,6 +64,11 @@ impl Manager {
 
     /// Takes a manager into the pool, or gives one that is in it another name.
     fn befriend(self: &Arc<Self>, uuid: Uuid, host: &str) {
+        self.acquaint(uuid, host);
+        self.keep_all_peers();
+    }
+
+    fn acquaint(&self, uuid: Uuid, host: &str) {
         {
             let mut state = self.state();
             match state.peers.iter_mut().find(|p| p.uuid == uuid) {
@@ -72,16 +78,13 @@ impl Manager {
             }
         }
         self.save_pool();
-        self.keep_all_peers();
     }
 
     /// Tells the new one, and all others, who is in the pool now.
     async fn spread_pool(&self, newcomer: &Caller) {
-        let update = FriendUpdate { peers: self.everybody() };
-        let _ = newcomer.call(&update, PATIENCE).await;
-        for (_, link) in self.connected() {
-            let _ = link.call(&update, PATIENCE).await;
-        }
+        let (update, links) = (FriendUpdate { peers: self.everybody() }, self.connected());
+        let all = links.iter().map(|(_, link)| &**link).chain([newcomer]);
+        join_all(all.map(|link| link.call(&update, PATIENCE))).await;
     }
 
     fn everybody(&self) -> Vec<Peer> {
@@ -90,9 +93,9 @@ impl Manager {
         state.peers.iter().cloned().chain([own]).collect()
     }
 
-    async fn until_connected(&self, uuid: Uuid) {
+    async fn until_connected(&self, peers: &[Uuid]) {
         let connected = async {
-            while !self.is_connected(uuid) {
+            while !peers.iter().all(|uuid| self.is_connected(*uuid)) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -113,7 +116,8 @@ impl Manager {
             let host = request.hostname;
             return Err(format!("{host} is either already part of another cluster or having volumes configured"));
         }
-        self.befriend(request.uuid, &incoming.from);
+        // It is called back when it tells who is in the pool: until then it does not know us.
+        self.acquaint(request.uuid, &incoming.from);
         Ok(own)
     }
 
@@ -122,21 +126,27 @@ impl Manager {
     /// # Errors
     /// None; the signature is the protocol's.
     pub async fn updated(self: &Arc<Self>, request: FriendUpdate) -> Result<(), String> {
+        let mut new = vec![];
         {
             let mut state = self.state();
             let own = state.uuid;
             for peer in request.peers.into_iter().filter(|p| p.uuid != own) {
                 match state.peers.iter_mut().find(|p| p.uuid == peer.uuid) {
                     Some(known) => {
-                        let new = peer.hostnames.into_iter().filter(|h| !known.is_named(h)).collect::<Vec<_>>();
-                        known.hostnames.extend(new);
+                        let more = peer.hostnames.into_iter().filter(|h| !known.is_named(h)).collect::<Vec<_>>();
+                        known.hostnames.extend(more);
+                        new.extend((!self.is_connected(known.uuid)).then_some(known.uuid));
                     }
-                    None => state.peers.push(peer),
+                    None => {
+                        new.push(peer.uuid);
+                        state.peers.push(peer);
+                    }
                 }
             }
         }
         self.save_pool();
         self.keep_all_peers();
+        self.until_connected(&new).await;
         Ok(())
     }
 

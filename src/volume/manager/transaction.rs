@@ -68,7 +68,11 @@ impl Manager {
         .await?;
         self.commit(op).await?;
         let commit = Commit { op: op.clone() };
-        self.everywhere(links, &commit, |host, refused| format!("Commit failed on {host}. Error: {refused}")).await
+        self.everywhere(links, &commit, |host, refused| match refused.strip_prefix("Commit failed on localhost") {
+            Some(rest) => format!("Commit failed on {host}{rest}"),
+            None => format!("Commit failed on {host}. Error: {refused}"),
+        })
+        .await
     }
 
     /// Asks all peers at once; the first failure counts. A peer that is lost meanwhile is skipped.
