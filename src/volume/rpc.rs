@@ -26,7 +26,7 @@ pub type Blob = Bytes;
 /// is the message's payload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
-    /// Chosen by the client; comes back in the answer.
+    /// Chosen by the client; comes back in the answer. 0: no answer is wanted.
     pub id: u64,
     /// What to do.
     pub fops: Vec<Fop>,
@@ -392,29 +392,6 @@ pub enum Fop {
         /// The last one seen; `None` at first.
         after: Option<Gfid>,
     },
-    /// A POSIX or BSD lock of a person's process (fcntl(2), flock(2)). Gives [`Reply::Done`]; EAGAIN; may wait.
-    Lk(Lk),
-}
-
-/// A lock of a person's process on a range of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lk {
-    /// The file.
-    pub gfid: Gfid,
-    /// Who holds it, as the kernel tells processes apart.
-    pub owner: u64,
-    /// Process id, for F_GETLK.
-    pub pid: u32,
-    /// First byte.
-    pub start: u64,
-    /// Last byte; `u64::MAX`: to the end.
-    pub end: u64,
-    /// `F_RDLCK`, `F_WRLCK`, `F_UNLCK`.
-    pub kind: i32,
-    /// Whether to wait.
-    pub wait: bool,
-    /// F_GETLK: ask only. Gives [`Reply::Conflict`].
-    pub test: bool,
 }
 
 /// What kind of thing, how large, whose, since when: `struct stat` as the volume tells it.
@@ -540,8 +517,6 @@ pub enum Reply {
     Checksums(Vec<(u64, u32)>),
     /// Room.
     Room(Room),
-    /// The lock in the way, if there is one.
-    Conflict(Option<Lk>),
 }
 
 impl Fop {
@@ -583,7 +558,6 @@ impl Fop {
             Self::Index { .. } | Self::EntryChanges { .. } | Self::Crawl { .. } => "READDIR",
             Self::EntryChangeDone { .. } => "UNLINK",
             Self::Checksum { .. } => "RCHECKSUM",
-            Self::Lk(_) => "LK",
         }
     }
 

@@ -1,1 +1,7 @@
 //! c
+pub mod connection;
+pub mod files;
+pub mod heal;
+pub mod net;
+pub mod set;
+pub mod wire;

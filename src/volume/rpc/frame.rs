@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::world::wire::{Envelope, MAX_FRAME};
 
-/// Everything in a frame but the envelope's names.
+/// Everything in a frame but who sends it to whom.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frame {
+    /// The envelope's id; may be empty.
+    pub id: String,
     /// The envelope's kind.
     pub kind: String,
     /// The whole body: header length, header, payload.
@@ -35,6 +37,8 @@ impl Frame {
 
 #[derive(Deserialize)]
 struct EnvelopeRef<'a> {
+    #[serde(borrow)]
+    id: &'a str,
     #[serde(borrow)]
     kind: &'a str,
     #[serde(borrow)]
@@ -60,7 +64,7 @@ pub fn read_frame(stream: &mut impl BufRead) -> io::Result<Frame> {
     let raw = Bytes::from(raw);
     let envelope: EnvelopeRef<'_> =
         rmp_serde::from_slice(&raw).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
-    Ok(Frame { kind: envelope.kind.to_string(), body: raw.slice_ref(envelope.body) })
+    Ok(Frame { id: envelope.id.to_string(), kind: envelope.kind.to_string(), body: raw.slice_ref(envelope.body) })
 }
 
 /// Makes frames from one machine to another.
@@ -151,7 +155,7 @@ mod tests {
         for wire in [&b"\0\0\0\x02\xff\xff"[..], b"\xff\xff\xff\xff", b"\0\0", b"\0\0\0\x10abc"] {
             assert!(read_frame(&mut &wire[..]).is_err());
         }
-        let frame = Frame { kind: String::new(), body: Bytes::from_static(b"\0\0\0\x09abc") };
+        let frame = Frame { id: String::new(), kind: String::new(), body: Bytes::from_static(b"\0\0\0\x09abc") };
         assert!(frame.open::<Request>().is_err());
     }
 }
