@@ -79,7 +79,11 @@ fn pipe_pair() -> Result<(OwnedFd, OwnedFd)> {
     nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).when(|| "making a pipe")
 }
 
-fn keep_on_exec(fd: RawFd) -> std::io::Result<()> {
+/// Lets an open descriptor survive exec. May be called between fork and exec.
+///
+/// # Errors
+/// If the descriptor is not open.
+pub fn keep_on_exec(fd: RawFd) -> std::io::Result<()> {
     // SAFETY: the descriptor is open; it is borrowed for this call alone.
     let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
     fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty()))?;

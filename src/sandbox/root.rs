@@ -5,8 +5,8 @@
 //! | path | what |
 //! |---|---|
 //! | `/bin` `/usr` `/home` `/opt` … | the host's, bound read-only with everything mounted below |
-//! | `/etc` `/var` `/usr/sbin` (and `/sbin`, `/root`) | the host's under a layer of our own (overlayfs on the tmpfs): writable, forgotten at the end |
-//! | `/var/lib/lxc` `/var/lib/glusterd` `/var/log/glusterfs` `/data` `/mnt` `/srv` | the world's, kept in its folder |
+//! | `/etc` `/var` `/usr/sbin` (and `/sbin`; for `run` by root, `/root`) | the host's under a layer of our own (overlayfs on the tmpfs): writable, forgotten at the end |
+//! | `/var/lib/lxc` `/var/lib/glusterd` `/data` `/mnt` `/srv` (else `/root`) | the world's, kept in its folder |
 //! | `/tmp` `/run` `/dev` `/dev/shm` | fresh and private |
 //! | `/proc` | of the world's own pid namespace |
 //! | the working folder | the host's, writable, at its own path |
@@ -36,6 +36,9 @@ pub struct Root {
 
 /// Host directories that get a layer of our own.
 const LAYERED: &[&str] = &["etc", "var"];
+/// Folders that are the world's own in a layer from the start: a host directory whose owner is not mapped could not be
+/// written to later.
+const OURS: &[&str] = &["var/lib/lxc", "var/lib/glusterd", "var/log/glusterfs", "var/tmp", "var/cache", "var/spool"];
 /// Top-level names that are made anew and not taken from the host.
 const OWN: &[&str] = &["proc", "dev", "tmp", "run", "data", "mnt", "srv", "root", "lost+found"];
 /// Device nodes taken from the host.
@@ -81,6 +84,8 @@ impl Root {
                 bind_read_only(&from, &to)?;
             }
         }
+        let seen_twice = root.join(root.strip_prefix("/").unwrap_or(root));
+        let _ = umount2(&seen_twice, MntFlags::MNT_DETACH);
         let sbins = ["/usr/sbin", "/sbin"].map(Path::new);
         for sbin in sbins.into_iter().filter(|dir| dir.is_dir() && !is_below_link(dir)) {
             layer(root, sbin)?;
@@ -101,14 +106,13 @@ impl Root {
             folder(sub, 0o755)?;
         }
         for (kept, seen) in KEPT {
-            folder(seen, 0o755)?;
             bind(&self.place.dir.join("disk").join(kept), &root.join(seen))?;
         }
-        folder("var/log", 0o755)?;
-        folder("var/log/glusterfs", 0o755)?;
-        bind(&self.place.dir, &root.join("run/terrarium/world"))?;
+        let world = root.join("run/terrarium/world");
+        mount(Some(&self.place.dir), &world, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+            .when(|| "binding the world's folder")?;
         symlink("world/keeper.sock", root.join("run/terrarium/keeper.sock")).when(|| "linking the keeper's socket")?;
-        if fs::read_dir("/root").is_ok() {
+        if self.work.is_some() && fs::read_dir("/root").is_ok() {
             layer(root, Path::new("/root"))?;
         } else {
             folder("root", 0o700)?;
@@ -161,6 +165,9 @@ fn layer(root: &Path, dir: &Path) -> Result<()> {
     let [upper, work] = ["upper", "work"].map(|name| store.join(name));
     for path in [&to, &upper, &work] {
         fs::create_dir_all(path).when(|| format!("making {}", path.display()))?;
+    }
+    for ours in OURS.iter().filter_map(|path| Path::new(path).strip_prefix(relative).ok()) {
+        fs::create_dir_all(upper.join(ours)).when(|| format!("making {}", upper.join(ours).display()))?;
     }
     let mode = fs::metadata(dir).map_or(0o755, |m| m.permissions().mode());
     fs::set_permissions(&upper, fs::Permissions::from_mode(mode))
@@ -252,7 +259,7 @@ fn bind(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Binds a directory or file with everything mounted below it, all of it read-only.
-fn bind_read_only(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn bind_read_only(from: &Path, to: &Path) -> Result<()> {
     if from.is_dir() && !to.is_dir() {
         fs::create_dir_all(to).when(|| format!("making {}", to.display()))?;
     }

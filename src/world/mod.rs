@@ -11,6 +11,7 @@
 //! * [`wire`]: what the keeper and its clients say to each other, and the frame of a message between machines.
 //! * [`reporter`]: the small client with which a role reports events and is asked things.
 //! * [`client`]: what a client of the keeper needs.
+//! * [`status`]: the picture as one JSON object for scripts.
 //! * [`journal`]: the events on disk, one JSON object a line.
 //!
 //! Left out: the journal is not a log for recovery. The roles own their state; the journal is what was seen.
@@ -23,6 +24,7 @@ pub mod journal;
 pub mod picture;
 pub mod raft;
 pub mod reporter;
+pub mod status;
 pub mod union;
 pub mod volume;
 pub mod wire;
