@@ -152,6 +152,12 @@ pub enum BrickAsk {
     TopClear,
     /// Open files. Reply: array of `{path, fds}`.
     Fds,
+    /// Count against the brick of this client (`gv0-client-2`), which is new and empty, one pending change of metadata and of
+    /// entries of the root directory, so that it is healed from here. Reply: null.
+    Blame {
+        /// The name under which the new brick is blamed.
+        client: String,
+    },
     /// The volume changed: use this definition from now on. Reply: null.
     Reconfigure(Box<Volume>),
 }

@@ -146,12 +146,8 @@ mod tests {
     #[test]
     fn the_root_of_four_equal_bricks() {
         let layout = Layout::assign(b"/", 1, &shares(&[2048; 4]), true);
-        let expected = [
-            (0, 0x3fff_fffe),
-            (0x3fff_ffff, 0x7fff_fffd),
-            (0x7fff_fffe, 0xbfff_fffc),
-            (0xbfff_fffd, 0xffff_ffff),
-        ];
+        let expected =
+            [(0, 0x3fff_fffe), (0x3fff_ffff, 0x7fff_fffd), (0x7fff_fffe, 0xbfff_fffc), (0xbfff_fffd, 0xffff_ffff)];
         assert_eq!(ranges(&layout), expected);
         assert!(layout.is_whole());
         let raw = layout.0[1].unwrap().encode();

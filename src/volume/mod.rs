@@ -7,7 +7,7 @@
 //! missed ([`heal`]).
 //!
 //! Pure parts: [`gfid`], [`hash`], [`layout`], [`xattr`], [`replicate`], [`heal`], [`definition`], [`options`]. The roles around them:
-//! [`brick`] (serves one directory), [`client`] (FUSE mount, self-heal daemon, migration), the managers. [`rpc`] is what clients and bricks say to
+//! [`brick`] (serves one directory), [`client`] (FUSE mount, self-heal daemon, migration), [`manager`] (owns the definitions, starts the others). [`rpc`] is what clients and bricks say to
 //! each other, [`handshake`] what everybody says to a manager.
 //!
 //! Left out: dispersed volumes, shards, quota, snapshots, geo-replication.
@@ -22,6 +22,7 @@ pub mod hash;
 pub mod heal;
 pub mod hosts;
 pub mod layout;
+pub mod manager;
 pub mod options;
 pub mod replicate;
 pub mod rpc;

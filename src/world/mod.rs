@@ -10,10 +10,13 @@
 //! * [`picture`]: the `World` and its fold. [`raft`], [`union`], [`volume`], [`container`] hold its four large parts.
 //! * [`wire`]: what the keeper and its clients say to each other, and the frame of a message between machines.
 //! * [`reporter`]: the small client with which a role reports events and is asked things.
+//! * [`client`]: what a client of the keeper needs.
+//! * [`status`]: the picture as one JSON object for scripts.
 //! * [`journal`]: the events on disk, one JSON object a line.
 //!
 //! Left out: the journal is not a log for recovery. The roles own their state; the journal is what was seen.
 
+pub mod client;
 pub mod command;
 pub mod container;
 pub mod event;
@@ -21,10 +24,12 @@ pub mod journal;
 pub mod picture;
 pub mod raft;
 pub mod reporter;
+pub mod status;
 pub mod union;
 pub mod volume;
 pub mod wire;
 
+pub use client::Client;
 pub use command::Command;
 pub use event::{Event, EventId, What};
 pub use journal::Journal;

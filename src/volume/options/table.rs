@@ -254,6 +254,7 @@ pub const TABLE: &[Row] = &[
     kept("storage.owner-gid", "-1", Int(-1, 4294967295)),
     kept("storage.owner-uid", "-1", Int(-1, 4294967295)),
     acts("storage.reserve", "1", PercentOrSize),
+    acts("terrarium.restart-bricks", "off", Bool),
     kept("transport.address-family", "inet", OneOf(&["inet", "inet6"])),
     kept("transport.keepalive", "1", Int(0, 1)),
     kept("transport.listen-backlog", "1024", Int(0, 65536)),

@@ -94,8 +94,7 @@ impl Sender {
     ) -> io::Result<()> {
         let header = rmp_serde::to_vec(header).map_err(io::Error::other)?;
         let (from, to) = (self.from.clone(), self.to.clone());
-        let envelope =
-            Envelope { id, from, to, logical: 0, cause: None, kind: kind.into(), note, body: Bytes::new() };
+        let envelope = Envelope { id, from, to, logical: 0, cause: None, kind: kind.into(), note, body: Bytes::new() };
         let mut head = vec![0; 4];
         head.extend_from_slice(&crate::world::wire::encode(&envelope));
         // An empty body is the envelope's last two bytes (bin 8, length 0); the real one takes their place (bin 32).

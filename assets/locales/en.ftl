@@ -1,0 +1,309 @@
+# The words of the screen. One line a text; blanks stand in braces.
+app-title = Terrarium
+app-tagline = a distributed system under glass
+list-empty = Reading the labs
+opening = Opening the lab's world
+too-small = The terminal is { $size }; at least 60x20 is needed.
+more = more below
+copied = Copied; also in { $path }
+world-ended = The lab's world has ended. Open the lab again.
+clock-full = full speed
+clock-slow = { $n } times slower
+clock-frozen = frozen (Space goes on)
+
+# Panes
+pane-guide = Guide
+pane-cluster = Cluster
+pane-log = Log
+pane-shell = Shell
+pane-events = Events
+pane-output = Output
+
+guide-step = step { $step } of { $steps }
+guide-empty = The guide comes with the lab.
+guide-goal = Goal
+guide-hint = Hint { $n }
+guide-predict = Predict { $n }
+guide-predict-how = Enter: answer, before you try it
+guide-predict-open = Answered. What happens will tell.
+guide-go-on = Press n for the next step.
+guide-finished = That was the last step of this lab. q goes back to the list.
+guide-preparing = Setting the stage for this step
+guide-showing = Showing how it is done
+guide-stuck = This step cannot be prepared: { $why }. u tries again.
+guide-truth = What happened: { $truth }
+check-running = Checking
+check-passed = Passed
+check-failed = Not yet
+
+cluster-leader = leader { $name }, term { $term }
+cluster-no-leader = no leader
+cluster-empty = No node runs yet. In the shell: lab nodes 3
+cluster-term = term
+cluster-vote = vote
+cluster-votes = votes
+cluster-commit = commit
+cluster-held = held
+cluster-flying = on its way
+cluster-waiting = { $n ->
+    [one] one message is held: o selects it, d delivers it
+   *[other] { $n } messages are held: o selects one, d delivers it
+ }
+cluster-keys = K kill  s start  - cut off  + heal  v marks the other end of a link
+cluster-mark-first = Mark the other end of the link first: v
+cluster-no-messages = No message is on its way.
+table-node = node
+table-indexes = commit
+table-timer = election timer
+role-leader = leader
+role-candidate = candidate
+role-follower = follower
+role-down = down
+role-paused = paused
+
+log-empty = The logs are empty. An entry comes with a client's request.
+log-legend = ✓ applied  + committed  ? not committed
+
+events-empty = Nothing has happened yet.
+events-story = the story
+events-messages = messages
+events-all = everything
+output-empty = No process has written anything yet.
+output-filter = only
+
+shell-empty = The shell starts when the world is open.
+shell-ended = The shell has ended. Enter starts a new one.
+shell-leader = Ctrl-] and a key: to the screen
+shell-leader-on = now a key for the screen
+
+# Over the panes
+overlay-help = Keys
+overlay-palette = Do
+overlay-why = Why? The chain of causes
+overlay-text = Answer
+palette-nothing = Nothing has that name.
+prompt-search = Search:
+prompt-filter = Only lines with:
+search-where = This pane cannot be searched.
+search-nothing = Not found: { $what }
+why-older = (what caused this is too long ago)
+why-none = Nothing else caused this: a clock ran out, or somebody asked for it.
+why-unknown = This event is too long ago.
+ask-keys = y  yes     n  no
+ask-reset = Resetting begins this lab anew: its world, its logs and its progress. The evidence gathered so far is archived.
+ask-undo = Undo puts the world back to where this step began. What happened since then is lost.
+ask-solve = This shows how the step is done. The step will not be scored.
+ask-leave = { $what } still runs in the shell and will be ended. Leave?
+question-keys = a letter or the arrows choose, Enter answers, Esc leaves it open
+next-not-yet = This step is not passed yet: c checks it, h gives a hint.
+theme-dark = dark colours
+theme-light = light colours
+theme-contrast = high contrast
+
+# Where keys hold
+where-everywhere = Everywhere
+where-lab = In a lab
+where-searching = While a search is on
+where-guide = In the guide
+where-cluster = In the cluster
+where-log = In the log
+where-shell = In the shell
+where-events = In the events
+where-output = In the output
+
+# Actions
+verb-help = help: every key
+verb-palette = do anything by its name
+verb-back = back; in the list: end the program
+verb-cancel = close, cancel, stop the check that runs
+verb-enter = open, answer, choose
+verb-language = language: English, 中文
+verb-theme = colours: dark, light, high contrast
+verb-suspend = stop the program for a while (fg brings it back)
+verb-redraw = draw the screen anew
+verb-up = up
+verb-down = down
+verb-left = left
+verb-right = right
+verb-top = to the beginning
+verb-bottom = to the end, and follow
+verb-half-up = half a page up
+verb-half-down = half a page down
+verb-next-pane = next pane
+verb-prev-pane = pane before
+verb-go-guide = to the guide
+verb-go-cluster = to the cluster
+verb-go-log = to the log
+verb-go-shell = to the shell
+verb-go-events = to the events
+verb-go-output = to the output
+verb-zoom = this pane alone, and back
+verb-search = search in this pane
+verb-next-match = next place found
+verb-prev-match = place found before
+verb-filter = show only some
+verb-copy = copy this pane, to the clipboard and a file
+verb-hint = a hint
+verb-check = check this step
+verb-next = next step
+verb-undo = undo this step (asks)
+verb-reset = reset this lab (asks)
+verb-solve = show how this step is done (asks; not scored)
+verb-freeze = freeze the world, and let it go on
+verb-step = one tick of the selected machine (freezes first)
+verb-slower = slower
+verb-faster = faster
+verb-leader = leave the shell for one key; twice: types Ctrl-]
+verb-kill = kill the selected node (kill -9)
+verb-start = start the selected node
+verb-pause = pause its process (SIGSTOP)
+verb-resume = resume its process (SIGCONT)
+verb-tick = frozen: one tick of its clock
+verb-receive = frozen: let its next message arrive
+verb-mark = mark it as the other end of a link
+verb-one-way = only the direction from the marked node, or both
+verb-cut = cut the link, or the node from all others
+verb-heal = heal the link, or all links of the node
+verb-heal-all = heal every link
+verb-hold = hold the link's messages until they are delivered
+verb-message = select the next message on its way
+verb-deliver = deliver the selected held message, or the oldest
+verb-drop = lose the selected held message, or the oldest
+verb-double = deliver the selected held message, and keep it too
+verb-why = why did this happen?
+
+# The same, short, for the last row
+short-help = help
+short-palette = do
+short-back = back
+short-enter = open
+short-up = up
+short-down = down
+short-language = 中文
+short-theme = colours
+short-check = check
+short-hint = hint
+short-next = next step
+short-freeze = freeze
+short-next-pane = panes
+short-zoom = zoom
+short-kill = kill
+short-start = start
+short-cut = cut off
+short-heal = heal
+short-why = why
+short-filter = filter
+short-leader = and a key: out of the shell (q back, Tab panes, : do, z zoom)
+
+# Commands of the world
+command-status = what the world looks like
+command-log = a node's log, from its disk
+command-nodes = have so many Raft nodes
+command-start = start processes that ended
+command-kill = kill processes (SIGKILL)
+command-pause = pause processes (SIGSTOP)
+command-resume = resume processes (SIGCONT)
+command-cut = let nothing pass; silence, not a reset
+command-heal = links back to normal
+command-hold = messages wait until delivered by hand
+command-deliver = let a held message arrive
+command-drop = lose a held message, or a share of all
+command-dup = a message arrives twice
+command-delay = each message takes this long
+command-speed = how fast the clocks run; 1 is the paper's time
+command-freeze = clocks and links stand still
+command-thaw = clocks and links go on
+command-step = frozen: one tick, or one message
+command-client = a client's request: client n1 SET x 5
+command-server = have a server's namespaces
+command-ask = a question to a process
+
+# What happened
+ev-opened = the world { $name } was opened, seed { $seed }
+ev-command = { $text }  ({ $by })
+ev-refused = { $text }  ({ $by }): refused, { $why }
+ev-frozen = the world is frozen
+ev-speed = the clocks run at speed { $speed }
+ev-started = { $role } started, process { $pid }
+ev-paused = paused
+ev-resumed = goes on
+ev-ended = ended: { $how }
+ev-delivered = { $id } arrived
+ev-dropped = { $id } was lost: { $why }
+ev-held = { $id } is held
+ev-lost = { $count } events were not reported, for haste
+ev-booted = boots with term { $term } and a log up to { $last }
+ev-state = { $role } in term { $term }: { $why }
+ev-vote = votes for { $candidate } in term { $term }
+ev-no-vote = refuses { $candidate } its vote in term { $term }: { $why }
+ev-timer = election timeout in { $ms } ms
+ev-appended = appends { $entries }
+ev-truncated = removes its entries from { $from } on
+ev-append-refused = refuses entries of { $leader }: nothing fits at { $prev }
+ev-committed = commits up to { $index }
+ev-applied = applies up to { $index }
+ev-progress = { $peer }: next { $next }, match { $matched }
+ev-snapshot = snapshot up to { $index }
+ev-asked = a client asks: { $text }
+ev-forwarded = a client asks: { $text } (passed on to { $to })
+ev-answered = answers the client: { $text }
+rule-cut = cut
+rule-held = held
+rule-delay = delay { $n } ms
+rule-loss = loses { $n }%
+rule-dup = doubles { $n }%
+rule-clear = clear
+why-election_timeout = its election timer ran out
+why-won = a majority voted for it
+why-higher_term = it heard of a higher term
+why-found_leader = it heard from the leader
+why-voted = it gave its vote
+why-split = no majority, its timer ran out again
+why-stale_term = the term is old
+why-already_voted = it has voted already
+why-log_not_up_to_date = the candidate's log is behind its own
+
+# doctor: what this machine can do
+
+doctor-kernel = kernel
+doctor-userns = user namespaces
+doctor-mounts = private mounts
+doctor-pidns = process namespaces
+doctor-netns = private network
+doctor-overlay = overlayfs
+doctor-fuse = FUSE
+doctor-ids = mapped ids
+doctor-world = a whole world
+doctor-terminal = terminal size
+doctor-utf8 = UTF-8
+doctor-colours = colours
+doctor-detail-root = as root: namespaces without a user namespace, a fence and no wall
+doctor-detail-ids = { $count } ids
+doctor-detail-size = { $columns } × { $rows }
+doctor-detail-took = opened and closed in { $ms } ms
+doctor-cause-kernel = Linux 5.12 or newer is needed to make folders read-only with all that is mounted below
+doctor-mend-kernel = install a newer kernel
+doctor-cause-apparmor = AppArmor forbids user namespaces to ordinary programs (Ubuntu's default since 23.10)
+doctor-mend-apparmor = sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0
+doctor-cause-clone = the system forbids user namespaces to ordinary users
+doctor-mend-clone = sudo sysctl -w kernel.unprivileged_userns_clone=1
+doctor-cause-max = the system allows no user namespaces at all
+doctor-mend-max = sudo sysctl -w user.max_user_namespaces=15000
+doctor-cause-seccomp = a filter forbids it; this is most likely a container
+doctor-mend-seccomp = start the container with: --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined
+doctor-cause-refused = the kernel refused: { $reason }
+doctor-mend-refused = in a container: docker run --privileged; else ask who runs this machine
+doctor-cause-fuse = /dev/fuse is missing or closed to you: the union and volume labs need it, the Raft labs do not
+doctor-mend-fuse = sudo modprobe fuse && sudo chmod 666 /dev/fuse   (in a container: --device /dev/fuse)
+doctor-cause-overlay = the kernel refuses overlayfs here; folders of links stand in for it
+doctor-mend-overlay = nothing needs to be done
+doctor-cause-ids = without newuidmap there is one id inside: chown to others fails there
+doctor-mend-ids = sudo apt install uidmap && sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER
+doctor-cause-terminal = the screen wants 80 × 24 at least
+doctor-mend-terminal = make the window larger or the font smaller
+doctor-cause-utf8 = the locale is not UTF-8: Chinese texts and frames will be garbled
+doctor-mend-utf8 = export LC_ALL=C.UTF-8
+doctor-cause-colours = the terminal says that it has no colours; roles show by letter and shape
+doctor-mend-colours = export TERM=xterm-256color
+doctor-all-well = Everything works here.
+doctor-raft-only = The Raft labs run here; what needs a world of its own does not.

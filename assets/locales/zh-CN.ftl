@@ -1,0 +1,306 @@
+# 屏幕上的文字。一行一条；花括号里是空格，由程序填写。
+app-title = Terrarium
+app-tagline = 玻璃缸里的分布式系统
+list-empty = 正在读取实验
+opening = 正在打开实验的世界
+too-small = 终端是 { $size }，至少需要 60x20。
+more = 下面还有
+copied = 已复制，也写进了 { $path }
+world-ended = 实验的世界已经结束。请重新打开实验。
+clock-full = 全速
+clock-slow = 慢 { $n } 倍
+clock-frozen = 已冻结（空格继续）
+
+# 窗格
+pane-guide = 指南
+pane-cluster = 集群
+pane-log = 日志
+pane-shell = 命令行
+pane-events = 事件
+pane-output = 输出
+
+guide-step = 第 { $step } 步，共 { $steps } 步
+guide-empty = 指南随实验打开。
+guide-goal = 目标
+guide-hint = 提示 { $n }
+guide-predict = 预测 { $n }
+guide-predict-how = 动手之前，按 Enter 先作答
+guide-predict-open = 已作答，结果会给出答案。
+guide-go-on = 按 n 进入下一步。
+guide-finished = 这是本实验的最后一步。按 q 回到列表。
+guide-preparing = 正在为这一步布置场景
+guide-showing = 正在演示怎么做
+guide-stuck = 这一步没有布置好：{ $why }。按 u 再试一次。
+guide-truth = 实际发生的是：{ $truth }
+check-running = 正在检查
+check-passed = 通过
+check-failed = 还没有通过
+
+cluster-leader = 领导者 { $name }，任期 { $term }
+cluster-no-leader = 没有领导者
+cluster-empty = 还没有节点在运行。在命令行里输入：lab nodes 3
+cluster-term = 任期
+cluster-vote = 投票
+cluster-votes = 得票
+cluster-commit = 提交
+cluster-held = 扣留
+cluster-flying = 在途
+cluster-waiting = 扣留了 { $n } 条消息：o 选择，d 放行
+cluster-keys = K 杀死  s 启动  - 断开  + 恢复  v 标记链路的另一端
+cluster-mark-first = 先用 v 标记链路的另一端
+cluster-no-messages = 没有在途的消息。
+table-node = 节点
+table-indexes = 提交
+table-timer = 选举定时器
+role-leader = 领导者
+role-candidate = 候选者
+role-follower = 跟随者
+role-down = 已停机
+role-paused = 已暂停
+
+log-empty = 日志还是空的。客户端的请求会带来条目。
+log-legend = ✓ 已应用  + 已提交  ? 未提交
+
+events-empty = 还什么都没有发生。
+events-story = 经过
+events-messages = 消息
+events-all = 全部
+output-empty = 还没有进程输出过什么。
+output-filter = 只看
+
+shell-empty = 世界打开后，命令行随之启动。
+shell-ended = 命令行已结束。按 Enter 重新启动。
+shell-leader = Ctrl-] 再按一键：回到屏幕
+shell-leader-on = 现在按一个屏幕的键
+
+# 浮层
+overlay-help = 按键
+overlay-palette = 执行
+overlay-why = 为什么？原因的链条
+overlay-text = 回答
+palette-nothing = 没有叫这个名字的。
+prompt-search = 搜索：
+prompt-filter = 只看含有此文字的行：
+search-where = 这个窗格不能搜索。
+search-nothing = 没有找到：{ $what }
+why-older = （更早的原因已经太久远）
+why-none = 没有别的原因：时钟到点了，或者有人要求这样做。
+why-unknown = 这个事件已经太久远。
+ask-keys = y  是     n  否
+ask-reset = 重置会让本实验从头开始：世界、日志和进度都会清空。已收集的证据会归档。
+ask-undo = 撤销会让世界回到这一步开始时的样子，其后发生的一切都会丢失。
+ask-solve = 这会演示这一步怎么做，这一步将不计分。
+ask-leave = { $what } 还在命令行里运行，离开会结束它。要离开吗？
+question-keys = 按字母或方向键选择，Enter 作答，Esc 暂不作答
+next-not-yet = 这一步还没有通过：c 检查，h 给提示。
+theme-dark = 深色
+theme-light = 浅色
+theme-contrast = 高对比度
+
+# 按键在哪里有效
+where-everywhere = 任何地方
+where-lab = 实验中
+where-searching = 搜索时
+where-guide = 指南
+where-cluster = 集群
+where-log = 日志
+where-shell = 命令行
+where-events = 事件
+where-output = 输出
+
+# 动作
+verb-help = 帮助：所有按键
+verb-palette = 按名字执行任何动作
+verb-back = 返回；在列表中则结束程序
+verb-cancel = 关闭、取消、停止正在进行的检查
+verb-enter = 打开、作答、选择
+verb-language = 语言：English、中文
+verb-theme = 颜色：深色、浅色、高对比度
+verb-suspend = 暂时停下程序（fg 恢复）
+verb-redraw = 重画屏幕
+verb-up = 上
+verb-down = 下
+verb-left = 左
+verb-right = 右
+verb-top = 到开头
+verb-bottom = 到末尾并跟随
+verb-half-up = 上半页
+verb-half-down = 下半页
+verb-next-pane = 下一个窗格
+verb-prev-pane = 上一个窗格
+verb-go-guide = 到指南
+verb-go-cluster = 到集群
+verb-go-log = 到日志
+verb-go-shell = 到命令行
+verb-go-events = 到事件
+verb-go-output = 到输出
+verb-zoom = 只看这个窗格，再按还原
+verb-search = 在此窗格中搜索
+verb-next-match = 下一处
+verb-prev-match = 上一处
+verb-filter = 只看一部分
+verb-copy = 复制此窗格，到剪贴板和文件
+verb-hint = 给一个提示
+verb-check = 检查这一步
+verb-next = 下一步
+verb-undo = 撤销这一步（会询问）
+verb-reset = 重置本实验（会询问）
+verb-solve = 演示这一步怎么做（会询问；不计分）
+verb-freeze = 冻结世界，再按继续
+verb-step = 让选中的机器走一个时钟滴答（先冻结）
+verb-slower = 更慢
+verb-faster = 更快
+verb-leader = 离开命令行按一个键；连按两次则输入 Ctrl-]
+verb-kill = 杀死选中的节点（kill -9）
+verb-start = 启动选中的节点
+verb-pause = 暂停它的进程（SIGSTOP）
+verb-resume = 继续它的进程（SIGCONT）
+verb-tick = 冻结时：它的时钟走一个滴答
+verb-receive = 冻结时：让它的下一条消息到达
+verb-mark = 标记它为链路的另一端
+verb-one-way = 只管从标记节点出发的方向，或双向
+verb-cut = 断开链路，或让节点与其他节点断开
+verb-heal = 恢复链路，或节点的所有链路
+verb-heal-all = 恢复所有链路
+verb-hold = 扣留链路上的消息，直到放行
+verb-message = 选择下一条在途的消息
+verb-deliver = 放行选中的或最早被扣留的消息
+verb-drop = 丢弃选中的或最早被扣留的消息
+verb-double = 放行选中的扣留消息，同时仍保留
+verb-why = 为什么会发生？
+
+# 末行用的短词
+short-help = 帮助
+short-palette = 执行
+short-back = 返回
+short-enter = 打开
+short-up = 上
+short-down = 下
+short-language = English
+short-theme = 颜色
+short-check = 检查
+short-hint = 提示
+short-next = 下一步
+short-freeze = 冻结
+short-next-pane = 窗格
+short-zoom = 放大
+short-kill = 杀死
+short-start = 启动
+short-cut = 断开
+short-heal = 恢复
+short-why = 为什么
+short-filter = 筛选
+short-leader = 再按一键离开命令行（q 返回  Tab 窗格  : 执行  z 放大）
+
+# 世界的命令
+command-status = 世界现在的样子
+command-log = 一个节点磁盘上的日志
+command-nodes = 要这么多个 Raft 节点
+command-start = 启动已结束的进程
+command-kill = 杀死进程（SIGKILL）
+command-pause = 暂停进程（SIGSTOP）
+command-resume = 继续进程（SIGCONT）
+command-cut = 什么都不放过；是静默，不是重置
+command-heal = 链路恢复正常
+command-hold = 消息等着手工放行
+command-deliver = 让一条扣留的消息到达
+command-drop = 丢弃一条扣留的消息，或丢一定比例
+command-dup = 让消息到达两次
+command-delay = 每条消息都要这么久
+command-speed = 时钟走多快；1 是论文里的时间
+command-freeze = 时钟和链路都停住
+command-thaw = 时钟和链路继续
+command-step = 冻结时：一个滴答，或一条消息
+command-client = 客户端请求：client n1 SET x 5
+command-server = 建立一台服务器的命名空间
+command-ask = 向进程提问
+
+# 发生了什么
+ev-opened = 打开了世界 { $name }，种子 { $seed }
+ev-command = { $text }  （{ $by }）
+ev-refused = { $text }  （{ $by }）：被拒绝，{ $why }
+ev-frozen = 世界冻结了
+ev-speed = 时钟以 { $speed } 的速度走
+ev-started = { $role } 启动，进程 { $pid }
+ev-paused = 暂停
+ev-resumed = 继续
+ev-ended = 结束：{ $how }
+ev-delivered = { $id } 到达
+ev-dropped = { $id } 丢失：{ $why }
+ev-held = { $id } 被扣留
+ev-lost = 忙不过来，有 { $count } 个事件没有报告
+ev-booted = 开机，任期 { $term }，日志到 { $last }
+ev-state = 在任期 { $term } 成为{ $role }：{ $why }
+ev-vote = 在任期 { $term } 投票给 { $candidate }
+ev-no-vote = 在任期 { $term } 拒绝投票给 { $candidate }：{ $why }
+ev-timer = { $ms } 毫秒后选举超时
+ev-appended = 追加 { $entries }
+ev-truncated = 删除从 { $from } 起的条目
+ev-append-refused = 拒绝 { $leader } 的条目：{ $prev } 处对不上
+ev-committed = 提交到 { $index }
+ev-applied = 应用到 { $index }
+ev-progress = { $peer }：next { $next }，match { $matched }
+ev-snapshot = 快照到 { $index }
+ev-asked = 客户端请求：{ $text }
+ev-forwarded = 客户端请求：{ $text }（转给 { $to }）
+ev-answered = 回答客户端：{ $text }
+rule-cut = 断开
+rule-held = 扣留
+rule-delay = 延迟 { $n } 毫秒
+rule-loss = 丢失 { $n }%
+rule-dup = 重复 { $n }%
+rule-clear = 正常
+why-election_timeout = 选举定时器到点
+why-won = 得到多数票
+why-higher_term = 听说了更高的任期
+why-found_leader = 收到领导者的消息
+why-voted = 投出了票
+why-split = 没有多数，定时器又到点
+why-stale_term = 任期太旧
+why-already_voted = 已经投过票
+why-log_not_up_to_date = 候选者的日志比它旧
+
+# doctor：这台机器能做什么
+
+doctor-kernel = 内核
+doctor-userns = 用户命名空间
+doctor-mounts = 私有挂载
+doctor-pidns = 进程命名空间
+doctor-netns = 私有网络
+doctor-overlay = overlayfs
+doctor-fuse = FUSE
+doctor-ids = 映射的 id
+doctor-world = 完整的世界
+doctor-terminal = 终端大小
+doctor-utf8 = UTF-8
+doctor-colours = 颜色
+doctor-detail-root = 以 root 运行：没有用户命名空间，是栅栏而不是墙
+doctor-detail-ids = { $count } 个 id
+doctor-detail-size = { $columns } × { $rows }
+doctor-detail-took = 打开并关闭用了 { $ms } 毫秒
+doctor-cause-kernel = 需要 Linux 5.12 或更新，才能把目录连同其下的挂载一起设为只读
+doctor-mend-kernel = 安装更新的内核
+doctor-cause-apparmor = AppArmor 不许普通程序使用用户命名空间（Ubuntu 23.10 起的默认设置）
+doctor-mend-apparmor = sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0
+doctor-cause-clone = 系统不许普通用户使用用户命名空间
+doctor-mend-clone = sudo sysctl -w kernel.unprivileged_userns_clone=1
+doctor-cause-max = 系统完全不允许用户命名空间
+doctor-mend-max = sudo sysctl -w user.max_user_namespaces=15000
+doctor-cause-seccomp = 有过滤器禁止了它；这里多半是一个容器
+doctor-mend-seccomp = 启动容器时加上：--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined
+doctor-cause-refused = 内核拒绝了：{ $reason }
+doctor-mend-refused = 在容器里：docker run --privileged；否则请问这台机器的管理员
+doctor-cause-fuse = /dev/fuse 不存在或者你打不开：联合挂载和卷的实验需要它，Raft 实验不需要
+doctor-mend-fuse = sudo modprobe fuse && sudo chmod 666 /dev/fuse   （在容器里：--device /dev/fuse）
+doctor-cause-overlay = 内核在这里拒绝 overlayfs；改用符号链接目录代替
+doctor-mend-overlay = 什么都不用做
+doctor-cause-ids = 没有 newuidmap，里面只有一个 id：在里面 chown 给别人会失败
+doctor-mend-ids = sudo apt install uidmap && sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER
+doctor-cause-terminal = 屏幕至少要 80 × 24
+doctor-mend-terminal = 把窗口放大，或者把字体调小
+doctor-cause-utf8 = 区域设置不是 UTF-8：中文和边框会乱码
+doctor-mend-utf8 = export LC_ALL=C.UTF-8
+doctor-cause-colours = 终端说它没有颜色；角色用字母和形状表示
+doctor-mend-colours = export TERM=xterm-256color
+doctor-all-well = 这里一切正常。
+doctor-raft-only = Raft 实验可以在这里运行；需要独立世界的实验不行。

@@ -1,0 +1,153 @@
+//! `lab`, inside a world: everything that may be done to it, in words. Outside, `terrarium lab` is the course's tool.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use crate::sandbox::{machines, server, shims};
+use crate::world::command::{Command, VERBS};
+use crate::world::{client::Client, wire};
+
+/// The verb.
+pub fn main(args: &[OsString]) -> ExitCode {
+    let mut words: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
+    let json = words.iter().any(|word| *word == "--json");
+    words.retain(|word| *word != "--json");
+    match words[..] {
+        [] | ["help" | "--help" | "-h"] => {
+            super::say(&help());
+            ExitCode::SUCCESS
+        }
+        ["on", server, ..] => on(server, &args[2..]),
+        _ => command(&words, json),
+    }
+}
+
+fn help() -> String {
+    let mut text = String::from(
+        "Examples:\n  lab status\n  lab kill n1\n  lab cut n1,n2 n3,n4,n5\n  lab on server2 gluster peer status\n\nCommands (--json for the answer as it is):\n",
+    );
+    for (verb, usage) in VERBS {
+        text += &format!("  lab {verb} {usage}\n");
+    }
+    text + "  lab on SERVER COMMAND…\n"
+}
+
+fn command(words: &[&str], json: bool) -> ExitCode {
+    let command = match Command::parse(words) {
+        Ok(command) => command,
+        Err(malformed) => {
+            eprintln!("lab: {malformed}");
+            return ExitCode::from(2);
+        }
+    };
+    let client = match Client::connect(&wire::socket_path()) {
+        Ok(client) => client,
+        Err(_) => {
+            eprintln!(
+                "lab: this is no world; `terrarium run` opens one, and `terrarium lab --help` has the course's tools"
+            );
+            return ExitCode::from(3);
+        }
+    };
+    match client.run("lab", command.clone()) {
+        Ok(value) => {
+            let text = if json { format!("{value:#}\n") } else { plain(&command, &value) };
+            super::say(&text);
+            ExitCode::SUCCESS
+        }
+        Err(reason) => {
+            eprintln!("lab: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An answer as a person reads it.
+fn plain(command: &Command, value: &Value) -> String {
+    match (command, value) {
+        (_, Value::Null) => String::new(),
+        (Command::Status, status) => plain_status(status),
+        (Command::Log(_), log) => plain_log(log),
+        (_, Value::String(text)) => format!("{text}\n"),
+        (_, other) => format!("{other:#}\n"),
+    }
+}
+
+fn plain_status(status: &Value) -> String {
+    let mut text = format!("{} · seed {} · speed {}", word(&status["world"]), status["seed"], status["speed"]);
+    text += if status["frozen"] == true { " · frozen\n" } else { "\n" };
+    let nodes = status["nodes"].as_array().map_or(&[][..], Vec::as_slice);
+    if !nodes.is_empty() {
+        text += &format!(
+            "{:<5} {:<10} {:>5} {:<8} {:>7} {:>8} {:>7} {:>5}\n",
+            "NODE", "ROLE", "TERM", "VOTED", "COMMIT", "APPLIED", "LAST", "PID"
+        );
+    }
+    for node in nodes {
+        let role = if node["alive"] == true { word(&node["role"]) } else { "dead".into() };
+        let cells =
+            ["name", "term", "voted_for", "commit", "applied", "last_index", "pid"].map(|field| word(&node[field]));
+        let [name, term, voted, commit, applied, last, pid] = cells;
+        text += &format!("{name:<5} {role:<10} {term:>5} {voted:<8} {commit:>7} {applied:>8} {last:>7} {pid:>5}\n");
+    }
+    for link in status["links"].as_array().into_iter().flatten() {
+        text += &format!("link {} > {}: {}\n", word(&link["from"]), word(&link["to"]), rule(link));
+    }
+    text
+}
+
+fn rule(link: &Value) -> String {
+    let yes = |field: &str, says: &str| (link[field] == true).then(|| says.to_string());
+    let number = |field: &str, unit: &str| (link[field] != 0).then(|| format!("{field} {}{unit}", link[field]));
+    let all = [yes("cut", "cut"), yes("held", "held"), number("delay_ms", ""), number("loss", "%"), number("dup", "%")];
+    all.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn plain_log(log: &Value) -> String {
+    let mut text = format!("{:>6} {:>5}  COMMAND\n", "INDEX", "TERM");
+    for entry in log["entries"].as_array().into_iter().flatten() {
+        text += &format!("{:>6} {:>5}  {}\n", word(&entry["index"]), word(&entry["term"]), word(&entry["text"]));
+    }
+    text
+}
+
+fn word(value: &Value) -> String {
+    match value {
+        Value::Null => "-".into(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// `lab on SERVER COMMAND…`: a command on another server of the world.
+fn on(name: &str, command: &[OsString]) -> ExitCode {
+    let refuse = |reason: String, code: u8| {
+        eprintln!("lab: {reason}");
+        ExitCode::from(code)
+    };
+    let holder = Client::connect(&wire::socket_path())
+        .map_err(|e| format!("this is no world: {e}"))
+        .and_then(|client| client.run("lab", Command::Server(name.into())))
+        .and_then(|pid| pid.as_i64().and_then(|pid| i32::try_from(pid).ok()).ok_or_else(|| "no holder".into()));
+    let holder = match holder {
+        Ok(holder) => holder,
+        Err(reason) => return refuse(reason, 1),
+    };
+    if let Err(reason) = server::act_as(holder) {
+        return refuse(reason.to_string(), 125);
+    }
+    let shell = OsString::from("/bin/sh");
+    let (program, args) = command.split_first().unwrap_or((&shell, &[]));
+    let error = std::os::unix::process::CommandExt::exec(std::process::Command::new(program).args(args));
+    refuse(
+        format!("‘{}’: {error}", program.display()),
+        if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 },
+    )
+}
+
+/// Whether this process runs inside a world.
+pub fn is_inside() -> bool {
+    std::path::Path::new(shims::BIN).is_dir() && machines::address(machines::HOME_MACHINE).is_some()
+}

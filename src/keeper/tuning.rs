@@ -1,0 +1,66 @@
+//! When roles report in detail, and when their messages pass the switch.
+//!
+//! A link that nobody touches and nobody watches is a direct connection and costs nothing. As soon as somebody watches,
+//! a link has a rule, or time runs slower than the paper's or stands still, every machine is asked to send by way of the
+//! switch and to report each step.
+
+use std::rc::Rc;
+
+use super::Keeper;
+use crate::world::wire::Ask;
+
+/// What the roles were last told.
+#[derive(Default)]
+pub struct Tuning {
+    observed: bool,
+}
+
+impl Keeper {
+    fn is_observed(&self) -> bool {
+        let record = self.record.borrow();
+        let world = &record.world;
+        record.is_watched() || world.speed < 1.0 || world.frozen || !world.links.rules.is_empty()
+    }
+
+    /// Tells every node how to send and report now, if that changed, and returns when they all do.
+    pub(super) async fn retune(&self) {
+        let observed = self.is_observed();
+        if std::mem::replace(&mut self.tuning.borrow_mut().observed, observed) != observed {
+            let tuned = self.roles_of("node").into_iter().map(|name| self.tune(name, observed));
+            futures::future::join_all(tuned).await;
+        }
+    }
+
+    /// As [`Keeper::retune`], without waiting.
+    pub(super) fn retune_soon(self: &Rc<Self>) {
+        let keeper = Rc::clone(self);
+        tokio::task::spawn_local(async move { keeper.retune().await });
+    }
+
+    /// Tells a role that just connected how things are.
+    pub(super) fn tune_newcomer(self: &Rc<Self>, name: &str) {
+        let (keeper, name) = (Rc::clone(self), name.to_string());
+        tokio::task::spawn_local(async move {
+            let (speed, frozen) = keeper.see(|world| (world.speed, world.frozen));
+            let _ = keeper.ask(&name, Ask::Speed(speed)).await;
+            let _ = keeper.ask(&name, Ask::Freeze(frozen)).await;
+            let observed = keeper.tuning.borrow().observed;
+            keeper.tune(name, observed).await;
+        });
+    }
+
+    async fn tune(&self, name: String, observed: bool) {
+        let via = observed.then(|| self.switch.address());
+        let _ = self.ask(&name, Ask::Detail(observed)).await;
+        let _ = self.ask(&name, Ask::Route { to: "*".into(), via }).await;
+    }
+
+    /// Tells every role something about time.
+    pub(super) async fn tell_all(&self, ask: Ask) {
+        let told = self.roles_of("node").into_iter().map(|name| {
+            let ask = ask.clone();
+            async move { drop(self.ask(&name, ask).await) }
+        });
+        futures::future::join_all(told).await;
+    }
+}

@@ -1,0 +1,48 @@
+//! The tools that the one binary stands in for, inside the world: where their names are put.
+
+/// The folder that comes first on PATH inside.
+pub const BIN: &str = "/run/terrarium/bin";
+
+/// Names in [`BIN`]: commands.
+pub const COMMANDS: &[&str] = &[
+    "terrarium",
+    "lab",
+    "sudo",
+    "su",
+    "apt",
+    "apt-get",
+    "systemctl",
+    "service",
+    "gluster",
+    "glusterd",
+    "glusterfs",
+    "glusterfsd",
+    "lxc-attach",
+    "lxc-config",
+    "lxc-console",
+    "lxc-copy",
+    "lxc-create",
+    "lxc-destroy",
+    "lxc-execute",
+    "lxc-freeze",
+    "lxc-info",
+    "lxc-ls",
+    "lxc-start",
+    "lxc-stop",
+    "lxc-top",
+    "lxc-unfreeze",
+    "lxc-wait",
+];
+
+/// Names in /sbin: helpers that mount(8) and umount(8) look for. `mount -t aufs` calls `mount.aufs`; a mount of ours shows
+/// as `fuse.aufs`, so a remount calls `mount.fuse.aufs`.
+pub const MOUNT_HELPERS: &[&str] = &[
+    "mount.aufs",
+    "umount.aufs",
+    "mount.fuse.aufs",
+    "umount.fuse.aufs",
+    "mount.glusterfs",
+    "umount.glusterfs",
+    "mount.fuse.glusterfs",
+    "umount.fuse.glusterfs",
+];
