@@ -7,13 +7,11 @@
 //! Exit codes: 0 ok, 1 a check failed, 2 usage, 3 this machine cannot, 4 a lab file is invalid, 5 internal, 130
 //! interrupted; `run` passes on its command's own, with 125 for its own failures.
 
-mod gluster;
-mod glusterd;
-
-use std::ffi::OsString;
 mod apt;
 mod doctor;
 mod enter;
+mod gluster;
+mod glusterd;
 mod hidden;
 mod host;
 pub mod lab;
@@ -27,6 +25,7 @@ mod lxc_ls;
 mod lxc_start;
 mod lxc_stop;
 mod mount_aufs;
+mod mount_glusterfs;
 mod node;
 mod outer;
 mod run;
@@ -46,8 +45,6 @@ use clap::Parser;
 /// What a verb is: its arguments without the verb itself in, the exit code out.
 pub type Verb = fn(&[OsString]) -> ExitCode;
 
-/// The verbs and the names of tools that the binary answers to, each with its function.
-const VERBS: &[(&str, Verb)] = &[("gluster", gluster::main), ("glusterd", glusterd::main)];
 /// The tools that the binary stands in for, by the name under which it is called; inside a world they are on PATH.
 const TOOLS: &[(&str, Verb)] = &[
     ("lab", lab::main),
@@ -72,6 +69,12 @@ const TOOLS: &[(&str, Verb)] = &[
     ("su", su::main),
     ("sudo", sudo::main),
     ("systemctl", systemctl::systemctl),
+    ("gluster", gluster::main),
+    ("glusterd", glusterd::main),
+    ("mount.glusterfs", mount_glusterfs::main),
+    ("mount.fuse.glusterfs", mount_glusterfs::main),
+    ("umount.glusterfs", mount_glusterfs::unmount),
+    ("umount.fuse.glusterfs", mount_glusterfs::unmount),
     ("mount.aufs", mount_aufs::main),
     ("mount.fuse.aufs", mount_aufs::main),
     ("umount.aufs", umount_aufs::main),

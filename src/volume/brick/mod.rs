@@ -26,7 +26,8 @@ use self::interest::Interest;
 use self::locks::{Locks, Session};
 use self::store::Store;
 use super::gfid::Gfid;
-use super::rpc::{Fop, Hello, Inode, Lock, Reply, Request, ToClient};
+use super::rpc::{Fop, Hello, Inode, Lock, Reply, Request, ToClient, Xattrop};
+use super::xattr::Pending;
 
 pub use self::counters::Counters;
 
@@ -356,6 +357,14 @@ impl Brick {
         let state = self.state();
         let who = state.interest.name_changed(session, gfid);
         state.tell(&who, &ToClient::Invalidate { gfid, name: Some(name.clone()) });
+    }
+
+    /// Counts against a new, empty brick of the set that it has the root directory to learn (`gv0-client-2`).
+    fn blame_newcomer(&self, client: &str) -> Result<serde_json::Value, String> {
+        let add = vec![(format!("trusted.afr.{client}"), Pending { data: 0, metadata: 1, entry: 1 })];
+        let counted = self.store.xattrop(&Xattrop { gfid: Gfid::ROOT, add, name: None });
+        self.tell_blaming();
+        counted.map(|_| serde_json::Value::Null).map_err(|errno| format!("errno {errno}"))
     }
 
     /// Tells everybody when the first inode begins to blame another copy, and when the last one stops.

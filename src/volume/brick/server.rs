@@ -126,6 +126,7 @@ impl Server {
             BrickAsk::Top { .. } => Err("this brick keeps no list of its most used files".into()),
             BrickAsk::TopClear | BrickAsk::Reconfigure(_) => Ok(Value::Null),
             BrickAsk::Fds => Ok(json!([])),
+            BrickAsk::Blame { client } => self.brick.blame_newcomer(&client),
         };
         connection.reply(&frame.id, &answer)
     }
