@@ -7,13 +7,13 @@
 //! Exit codes: 0 ok, 1 a check failed, 2 usage, 3 this machine cannot, 4 a lab file is invalid, 5 internal, 130
 //! interrupted; `run` passes on its command's own, with 125 for its own failures.
 
-mod gluster;
-mod glusterd;
-
-use std::ffi::OsString;
 mod apt;
+mod brick;
 mod doctor;
 mod enter;
+mod gluster;
+mod glusterd;
+mod glusterfs;
 mod hidden;
 mod host;
 pub mod lab;
@@ -46,10 +46,11 @@ use clap::Parser;
 /// What a verb is: its arguments without the verb itself in, the exit code out.
 pub type Verb = fn(&[OsString]) -> ExitCode;
 
-/// The verbs and the names of tools that the binary answers to, each with its function.
-const VERBS: &[(&str, Verb)] = &[("gluster", gluster::main), ("glusterd", glusterd::main)];
 /// The tools that the binary stands in for, by the name under which it is called; inside a world they are on PATH.
 const TOOLS: &[(&str, Verb)] = &[
+    ("gluster", gluster::main),
+    ("glusterd", glusterd::main),
+    ("glusterfs", glusterfs::main),
     ("lab", lab::main),
     ("lxc-attach", lxc_attach::attach),
     ("lxc-config", lxc_ls::config),
@@ -85,6 +86,7 @@ const VERBS: &[(&str, Verb, &str)] = &[
     ("doctor", doctor::main, "what this machine can do, and what would mend it"),
     ("probe", doctor::probe, ""),
     ("lab", labs::main, "the course's tools: list, lint, test, schema"),
+    ("brick", brick::main, "one brick of a volume, by hand"),
     ("node", node::main, "one Raft node, by hand"),
     ("screen", screen::main, ""),
     ("world", hidden::world, ""),
