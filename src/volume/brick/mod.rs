@@ -12,6 +12,7 @@
 mod counters;
 pub mod interest;
 pub mod locks;
+pub mod role;
 pub mod server;
 pub mod store;
 mod sys;
