@@ -74,8 +74,6 @@ const TOOLS: &[(&str, Verb)] = &[
     ("su", su::main),
     ("sudo", sudo::main),
     ("systemctl", systemctl::systemctl),
-    ("gluster", gluster::main),
-    ("glusterd", glusterd::main),
     ("mount.glusterfs", mount_glusterfs::main),
     ("mount.fuse.glusterfs", mount_glusterfs::main),
     ("umount.glusterfs", mount_glusterfs::unmount),
