@@ -8,8 +8,12 @@
 //! interrupted; `run` passes on its command's own, with 125 for its own failures.
 
 mod apt;
+mod brick;
 mod doctor;
 mod enter;
+mod gluster;
+mod glusterd;
+mod glusterfs;
 mod hidden;
 mod host;
 pub mod lab;
@@ -23,6 +27,7 @@ mod lxc_ls;
 mod lxc_start;
 mod lxc_stop;
 mod mount_aufs;
+mod mount_glusterfs;
 mod node;
 mod outer;
 mod run;
@@ -44,6 +49,9 @@ pub type Verb = fn(&[OsString]) -> ExitCode;
 
 /// The tools that the binary stands in for, by the name under which it is called; inside a world they are on PATH.
 const TOOLS: &[(&str, Verb)] = &[
+    ("gluster", gluster::main),
+    ("glusterd", glusterd::main),
+    ("glusterfs", glusterfs::main),
     ("lab", lab::main),
     ("lxc-attach", lxc_attach::attach),
     ("lxc-config", lxc_ls::config),
@@ -66,6 +74,10 @@ const TOOLS: &[(&str, Verb)] = &[
     ("su", su::main),
     ("sudo", sudo::main),
     ("systemctl", systemctl::systemctl),
+    ("mount.glusterfs", mount_glusterfs::main),
+    ("mount.fuse.glusterfs", mount_glusterfs::main),
+    ("umount.glusterfs", mount_glusterfs::unmount),
+    ("umount.fuse.glusterfs", mount_glusterfs::unmount),
     ("mount.aufs", mount_aufs::main),
     ("mount.fuse.aufs", mount_aufs::main),
     ("umount.aufs", umount_aufs::main),
@@ -79,6 +91,7 @@ const VERBS: &[(&str, Verb, &str)] = &[
     ("doctor", doctor::main, "what this machine can do, and what would mend it"),
     ("probe", doctor::probe, ""),
     ("lab", labs::main, "the course's tools: list, lint, test, schema"),
+    ("brick", brick::main, "one brick of a volume, by hand"),
     ("node", node::main, "one Raft node, by hand"),
     ("screen", screen::main, ""),
     ("world", hidden::world, ""),
