@@ -1,7 +1,6 @@
 //! `lab`, inside a world: everything that may be done to it, in words. Outside, `terrarium lab` is the course's tool.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::process::ExitCode;
 
 use serde_json::Value;
@@ -17,7 +16,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
     words.retain(|word| *word != "--json");
     match words[..] {
         [] | ["help" | "--help" | "-h"] => {
-            print!("{}", help());
+            super::say(&help());
             ExitCode::SUCCESS
         }
         ["on", server, ..] => on(server, &args[2..]),
@@ -55,7 +54,7 @@ fn command(words: &[&str], json: bool) -> ExitCode {
     match client.run("lab", command.clone()) {
         Ok(value) => {
             let text = if json { format!("{value:#}\n") } else { plain(&command, &value) };
-            let _ = std::io::stdout().write_all(text.as_bytes());
+            super::say(&text);
             ExitCode::SUCCESS
         }
         Err(reason) => {
@@ -87,7 +86,11 @@ fn plain_status(status: &Value) -> String {
         );
     }
     for node in nodes {
-        let role = if node["alive"] == true { word(&node["role"]) } else { "dead".into() };
+        let role = match (&node["alive"], &node["state"]) {
+            (Value::Bool(false), _) => "dead".into(),
+            (_, state) if *state == "paused" => "paused".into(),
+            _ => word(&node["role"]),
+        };
         let cells =
             ["name", "term", "voted_for", "commit", "applied", "last_index", "pid"].map(|field| word(&node[field]));
         let [name, term, voted, commit, applied, last, pid] = cells;

@@ -7,15 +7,35 @@
 //! Exit codes: 0 ok, 1 a check failed, 2 usage, 3 this machine cannot, 4 a lab file is invalid, 5 internal, 130
 //! interrupted; `run` passes on its command's own, with 125 for its own failures.
 
+mod apt;
+mod brick;
+mod doctor;
 mod enter;
+mod gluster;
+mod glusterd;
+mod glusterfs;
 mod hidden;
 mod host;
 pub mod lab;
 mod labs;
+mod lxc;
+mod lxc_attach;
+mod lxc_console;
+mod lxc_copy;
+mod lxc_create;
+mod lxc_ls;
+mod lxc_start;
+mod lxc_stop;
+mod mount_aufs;
+mod mount_glusterfs;
 mod node;
 mod outer;
 mod run;
 mod screen;
+mod su;
+mod sudo;
+mod systemctl;
+mod umount_aufs;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
@@ -28,13 +48,50 @@ use clap::Parser;
 pub type Verb = fn(&[OsString]) -> ExitCode;
 
 /// The tools that the binary stands in for, by the name under which it is called; inside a world they are on PATH.
-const TOOLS: &[(&str, Verb)] = &[("lab", lab::main)];
+const TOOLS: &[(&str, Verb)] = &[
+    ("gluster", gluster::main),
+    ("glusterd", glusterd::main),
+    ("glusterfs", glusterfs::main),
+    ("lab", lab::main),
+    ("lxc-attach", lxc_attach::attach),
+    ("lxc-config", lxc_ls::config),
+    ("lxc-console", lxc_console::console),
+    ("lxc-copy", lxc_copy::copy),
+    ("lxc-create", lxc_create::create),
+    ("lxc-destroy", lxc_create::destroy),
+    ("lxc-execute", lxc_start::execute),
+    ("lxc-freeze", lxc_stop::freeze),
+    ("lxc-info", lxc_ls::info),
+    ("lxc-ls", lxc_ls::ls),
+    ("lxc-start", lxc_start::start),
+    ("lxc-stop", lxc_stop::stop),
+    ("lxc-top", lxc_ls::top),
+    ("lxc-unfreeze", lxc_stop::unfreeze),
+    ("lxc-wait", lxc_stop::wait),
+    ("apt", apt::main),
+    ("apt-get", apt::main),
+    ("service", systemctl::service),
+    ("su", su::main),
+    ("sudo", sudo::main),
+    ("systemctl", systemctl::systemctl),
+    ("mount.glusterfs", mount_glusterfs::main),
+    ("mount.fuse.glusterfs", mount_glusterfs::main),
+    ("umount.glusterfs", mount_glusterfs::unmount),
+    ("umount.fuse.glusterfs", mount_glusterfs::unmount),
+    ("mount.aufs", mount_aufs::main),
+    ("mount.fuse.aufs", mount_aufs::main),
+    ("umount.aufs", umount_aufs::main),
+    ("umount.fuse.aufs", umount_aufs::main),
+];
 
 /// The program's own verbs, with one line of help; those without one are for the program itself.
 const VERBS: &[(&str, Verb, &str)] = &[
     ("run", run::main, "a fresh world for one command, or a shell"),
     ("enter", enter::main, "join a running world from another terminal"),
+    ("doctor", doctor::main, "what this machine can do, and what would mend it"),
+    ("probe", doctor::probe, ""),
     ("lab", labs::main, "the course's tools: list, lint, test, schema"),
+    ("brick", brick::main, "one brick of a volume, by hand"),
     ("node", node::main, "one Raft node, by hand"),
     ("screen", screen::main, ""),
     ("world", hidden::world, ""),
@@ -66,7 +123,7 @@ fn tool(name: &OsStr) -> Option<Verb> {
 /// A first argument that is neither verb nor tool.
 fn other(word: &OsStr) -> ExitCode {
     match word.to_str() {
-        Some("help" | "--help" | "-h") => print!("{}", help()),
+        Some("help" | "--help" | "-h") => say(&help()),
         Some("--version" | "-V") => println!("terrarium {}", env!("CARGO_PKG_VERSION")),
         _ => {
             eprintln!("terrarium: there is no command ‘{}’; `terrarium --help` shows those there are", word.display());
@@ -103,6 +160,11 @@ fn parse<T: Parser>(name: &str, args: &[OsString]) -> Result<T, ExitCode> {
         let _ = error.print();
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
     })
+}
+
+/// Writes to standard output; a reader that went away (`| head`) is no failure.
+fn say(text: &str) {
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
 }
 
 /// Prints the one line of a failure and gives its exit code.

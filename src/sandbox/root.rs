@@ -259,7 +259,7 @@ fn bind(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Binds a directory or file with everything mounted below it, all of it read-only.
-fn bind_read_only(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn bind_read_only(from: &Path, to: &Path) -> Result<()> {
     if from.is_dir() && !to.is_dir() {
         fs::create_dir_all(to).when(|| format!("making {}", to.display()))?;
     }

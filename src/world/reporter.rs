@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::wire::{Ask, FromKeeper, ToKeeper, read_frame, write_frame};
 use super::{Event, EventId, Name, What};
@@ -33,6 +33,8 @@ struct Shared {
     next: AtomicU64,
     logical: AtomicU64,
     lost: AtomicU64,
+    queued: AtomicU64,
+    written: Arc<AtomicU64>,
 }
 
 /// How a role introduces itself; see [`ToKeeper::Hello`].
@@ -84,8 +86,9 @@ impl Reporter {
         write_frame(&mut stream, &ToKeeper::Hello { name: name.clone(), role, machine, listen })?;
         let (queue, waiting) = sync_channel(QUEUE);
         let reporter = Self::new(&name, Some(queue.clone()));
+        let written = Arc::clone(&reporter.shared.written);
         let mut questions = stream.try_clone()?;
-        std::thread::Builder::new().name("report".into()).spawn(move || write_all(stream, &waiting))?;
+        std::thread::Builder::new().name("report".into()).spawn(move || write_all(stream, &waiting, &written))?;
         std::thread::Builder::new().name("asked".into()).spawn(move || {
             while let Ok(message) = read_frame(&mut questions) {
                 if let FromKeeper::Ask { id, ask } = message {
@@ -98,7 +101,8 @@ impl Reporter {
 
     fn new(name: &str, queue: Option<SyncSender<ToKeeper>>) -> Self {
         let (next, logical, lost) = (AtomicU64::new(1), AtomicU64::new(0), AtomicU64::new(0));
-        Self { shared: Arc::new(Shared { name: name.into(), queue, next, logical, lost }) }
+        let (queued, written) = (AtomicU64::new(0), Arc::default());
+        Self { shared: Arc::new(Shared { name: name.into(), queue, next, logical, lost, queued, written }) }
     }
 
     /// Whether anybody listens.
@@ -114,10 +118,19 @@ impl Reporter {
         if lost > 0 && queue.try_send(self.event(self.next_id(), None, What::Lost { count: lost })).is_err() {
             self.shared.lost.fetch_add(lost, Relaxed);
         }
-        if queue.try_send(self.event(id.clone(), cause, what)).is_err() {
-            self.shared.lost.fetch_add(1, Relaxed);
-        }
+        match queue.try_send(self.event(id.clone(), cause, what)) {
+            Ok(()) => self.shared.queued.fetch_add(1, Relaxed),
+            Err(_) => self.shared.lost.fetch_add(1, Relaxed),
+        };
         id
+    }
+
+    /// Waits, at most `limit`, until what was reported so far has been written: for a role that is about to end.
+    pub fn flush(&self, limit: Duration) {
+        let (begun, wanted) = (Instant::now(), self.shared.queued.load(Relaxed));
+        while self.is_watched() && self.shared.written.load(Relaxed) < wanted && begun.elapsed() < limit {
+            std::thread::sleep(Duration::from_micros(100));
+        }
     }
 
     /// The next free event id, for a message that will be an event on the link. Unique.
@@ -148,13 +161,18 @@ pub fn now() -> u64 {
 }
 
 /// Writes what waits, in batches, until every sender or the keeper is gone.
-fn write_all(stream: UnixStream, waiting: &Receiver<ToKeeper>) {
+fn write_all(stream: UnixStream, waiting: &Receiver<ToKeeper>, events: &AtomicU64) {
     let mut out = BufWriter::with_capacity(1 << 16, stream);
     while let Ok(first) = waiting.recv() {
         let mut batch = std::iter::once(first).chain(waiting.try_iter().take(QUEUE));
-        let written = batch.try_for_each(|message| write_frame(&mut out, &message));
+        let mut count = 0;
+        let written = batch.try_for_each(|message| {
+            count += u64::from(matches!(&message, ToKeeper::Event(e) if !matches!(e.what, What::Lost { .. })));
+            write_frame(&mut out, &message)
+        });
         if written.and_then(|()| out.flush()).is_err() {
             return;
         }
+        events.fetch_add(count, Relaxed);
     }
 }

@@ -1,16 +1,194 @@
 //! The union part of the picture: a fold over its happenings.
+//!
+//! Each mount is known with its branches, the last resolutions of names, and what happened lately. It stays small: only the
+//! last [`NAMES`] names and [`RECENT`] happenings are kept.
+
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::union::Happening;
+use crate::union::{BranchInfo, Happening};
 
-/// What is known of the union part of the world.
+/// How many names are remembered per mount.
+pub const NAMES: usize = 512;
+/// How many happenings are remembered per mount.
+pub const RECENT: usize = 64;
+
+/// What is known of the union mounts, by mount point.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Picture {}
+pub struct Picture {
+    /// Mount point → mount.
+    pub mounts: BTreeMap<String, Mount>,
+}
+
+/// One union mount.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Mount {
+    /// The process that serves it, by its name in the world.
+    pub who: String,
+    /// The branches, topmost first.
+    pub branches: Vec<BranchInfo>,
+    /// Options that differ from the defaults.
+    pub options: String,
+    /// The names seen last and who serves them.
+    pub names: BTreeMap<String, Served>,
+    /// The same names, the oldest first.
+    pub order: VecDeque<String>,
+    /// What happened last: wall time (microseconds since the epoch) and what; the newest last.
+    pub recent: VecDeque<(u64, Happening)>,
+    /// How many objects were copied up since the mount.
+    pub copy_ups: u64,
+    /// Bytes of content copied up since the mount.
+    pub copied_bytes: u64,
+    /// How many whiteouts were made since the mount.
+    pub whiteouts: u64,
+}
+
+/// Who serves a name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// Index of the branch that serves it; `None`: it was removed.
+    pub branch: Option<usize>,
+    /// Branches merged into it (a directory), or that it was copied up from (a file).
+    pub others: Vec<usize>,
+    /// Branches that hold a whiteout of it.
+    pub whiteouts: Vec<usize>,
+    /// Whether it is an opaque directory.
+    pub opaque: bool,
+}
 
 impl Picture {
     /// Folds one happening, reported by `who` at wall time `at` (microseconds since the epoch), into the picture.
-    pub fn apply(&mut self, _who: &str, _at: u64, happening: &Happening) {
-        match *happening {}
+    pub fn apply(&mut self, who: &str, at: u64, happening: &Happening) {
+        if let Happening::Unmounted { at } = happening {
+            self.mounts.remove(at);
+            return;
+        }
+        let mount = self.mounts.entry(mount_of(happening).to_owned()).or_default();
+        mount.apply(happening);
+        if mount.who != who {
+            who.clone_into(&mut mount.who);
+        }
+        if !matches!(happening, Happening::Resolved { .. }) {
+            mount.recent.push_back((at, happening.clone()));
+            let surplus = mount.recent.len().saturating_sub(RECENT);
+            mount.recent.drain(..surplus);
+        }
+    }
+}
+
+impl Mount {
+    fn apply(&mut self, happening: &Happening) {
+        match happening {
+            Happening::Branches { branches, options, .. } => {
+                if self.branches.len() != branches.len() {
+                    self.names.clear();
+                    self.order.clear();
+                }
+                self.branches.clone_from(branches);
+                self.options.clone_from(options);
+            }
+            Happening::Resolved { path, branch, merged, .. } => {
+                let served = self.served(path);
+                served.branch = Some(*branch);
+                served.others.clone_from(merged);
+            }
+            Happening::Placed { path, branch, .. } => self.served(path).branch = Some(*branch),
+            Happening::CopiedUp { path, from, to, bytes, .. } => {
+                self.copy_ups += 1;
+                self.copied_bytes += bytes;
+                let served = self.served(path);
+                served.branch = Some(*to);
+                if !served.others.contains(from) {
+                    served.others.push(*from);
+                }
+            }
+            Happening::WhiteoutMade { path, branch, .. } => {
+                self.whiteouts += 1;
+                let served = self.served(path);
+                if !served.whiteouts.contains(branch) {
+                    served.whiteouts.push(*branch);
+                }
+            }
+            Happening::WhiteoutRemoved { path, branch, .. } => self.served(path).whiteouts.retain(|b| b != branch),
+            Happening::MadeOpaque { path, .. } => self.served(path).opaque = true,
+            Happening::Removed { path, .. } => {
+                let served = self.served(path);
+                served.branch = None;
+                served.opaque = false;
+            }
+            Happening::Renamed { from, to, branch, .. } => {
+                self.served(from).branch = None;
+                self.served(to).branch = Some(*branch);
+            }
+            Happening::ChangedDirectly { .. } | Happening::Unmounted { .. } => {}
+        }
+    }
+
+    fn served(&mut self, path: &str) -> &mut Served {
+        if !self.names.contains_key(path) {
+            self.order.push_back(path.to_owned());
+            if self.order.len() > NAMES
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.names.remove(&oldest);
+            }
+        }
+        self.names.entry(path.to_owned()).or_default()
+    }
+}
+
+/// The mount point of a happening.
+fn mount_of(happening: &Happening) -> &str {
+    match happening {
+        Happening::Branches { at, .. }
+        | Happening::Unmounted { at }
+        | Happening::Resolved { at, .. }
+        | Happening::Placed { at, .. }
+        | Happening::CopiedUp { at, .. }
+        | Happening::WhiteoutMade { at, .. }
+        | Happening::WhiteoutRemoved { at, .. }
+        | Happening::MadeOpaque { at, .. }
+        | Happening::Removed { at, .. }
+        | Happening::Renamed { at, .. }
+        | Happening::ChangedDirectly { at, .. } => at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(path: &str) -> Happening {
+        Happening::Resolved { at: "/mnt".into(), path: path.into(), branch: 1, merged: vec![] }
+    }
+
+    #[test]
+    fn a_copy_up_moves_a_name_to_the_upper_branch_and_is_counted() {
+        let mut picture = Picture::default();
+        picture.apply("mount:/mnt", 1, &resolved("/a"));
+        let up = Happening::CopiedUp { at: "/mnt".into(), path: "/a".into(), from: 1, to: 0, bytes: 5 };
+        picture.apply("mount:/mnt", 2, &up);
+        let mount = &picture.mounts["/mnt"];
+        assert_eq!(mount.names["/a"].branch, Some(0));
+        assert_eq!(mount.names["/a"].others, [1]);
+        assert_eq!((mount.copy_ups, mount.copied_bytes), (1, 5));
+    }
+
+    #[test]
+    fn the_picture_stays_small() {
+        let mut picture = Picture::default();
+        (0..NAMES + 100).for_each(|i| picture.apply("mount:/mnt", 1, &resolved(&format!("/{i}"))));
+        let mount = &picture.mounts["/mnt"];
+        assert_eq!((mount.names.len(), mount.order.len()), (NAMES, NAMES));
+        assert!(!mount.names.contains_key("/0"), "the oldest name is forgotten");
+    }
+
+    #[test]
+    fn an_unmounted_union_is_gone() {
+        let mut picture = Picture::default();
+        picture.apply("mount:/mnt", 1, &resolved("/a"));
+        picture.apply("mount:/mnt", 2, &Happening::Unmounted { at: "/mnt".into() });
+        assert!(picture.mounts.is_empty());
     }
 }

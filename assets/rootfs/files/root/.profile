@@ -1,0 +1,1 @@
+[ -f ~/.bashrc ] && [ -n "$BASH_VERSION" ] && . ~/.bashrc

@@ -1,0 +1,588 @@
+//! FUSE requests to operations of the union, one to one; nothing is decided here but what the kernel may remember.
+//!
+//! **Opens never leave the kernel.** Where the first branch is writable, no branch asks for copy-up at open, and the kernel can,
+//! `open` and `opendir` are answered with `ENOSYS` once: from then on an open costs nothing, and reading a file whose
+//! pages are cached makes no request at all. It is right because the union needs no handle: a file is reached by its
+//! number, and what has lost its name is held until the kernel forgets it.
+//!
+//! **What the kernel remembers.** With `udba=none` and `udba=notify` names and attributes are remembered for an hour, missing
+//! names too (the watcher corrects them); with `udba=reval` for no time at all.
+
+use std::cell::RefCell;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fuser::{
+    CopyFileRangeFlags, Errno as FuseErrno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
+    INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
+    TimeOrNow, WriteFlags,
+};
+
+use super::io;
+use super::real::RealBranch;
+use super::watch::Watcher;
+use crate::union::branch::{Change, Errno, Kind, Replace, Result, SetTime, Stat, Time};
+use crate::union::names::NAME_MAX;
+use crate::union::list::FIRST_COOKIE;
+use crate::union::make::New;
+use crate::union::options::Udba;
+use crate::union::rename::Side;
+use crate::union::{Caller, Node, Union};
+
+/// The union of real directories.
+pub type RealUnion = Union<RealBranch>;
+
+/// How long the kernel may remember where it may at all.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// What the session and the file system share.
+pub struct Shared {
+    /// The union.
+    pub union: RealUnion,
+    /// Whether opens are answered in the kernel.
+    pub no_open: AtomicBool,
+    /// Milliseconds for which the kernel may remember names and attributes.
+    pub ttl: AtomicU64,
+    /// Watches the directories that the kernel is about to remember something of.
+    pub watcher: Option<Watcher>,
+}
+
+impl Shared {
+    /// Sets how long the kernel may remember, by the union's `udba`.
+    pub fn set_ttl(&self) {
+        let long = u64::try_from(LONG.as_millis()).unwrap_or(u64::MAX);
+        self.ttl.store(if self.looks_again() { 0 } else { long }, Relaxed);
+    }
+
+    /// Whether nothing may be remembered: strict `udba=reval`, or direct changes cannot be watched for.
+    pub fn looks_again(&self) -> bool {
+        match self.union.settings().udba {
+            Udba::None => false,
+            Udba::Reval => true,
+            Udba::Notify => self.watcher.as_ref().is_none_or(Watcher::is_blind),
+        }
+    }
+
+    fn watch(&self, node: &Arc<Node<RealBranch>>) {
+        let Some(watcher) = &self.watcher else { return };
+        let before = watcher.is_blind();
+        watcher.watch(node);
+        if watcher.is_blind() != before {
+            self.set_ttl();
+        }
+    }
+
+    fn ttl(&self) -> Duration {
+        if self.watcher.as_ref().is_some_and(Watcher::is_wary) {
+            return Duration::ZERO;
+        }
+        Duration::from_millis(self.ttl.load(Relaxed))
+    }
+}
+
+/// The file system as fuser sees it.
+pub struct UnionFs {
+    /// Shared with the control socket and the watcher.
+    pub shared: Arc<Shared>,
+}
+
+/// The kernel's limit of one request here: 1 MiB.
+const MAX_WRITE: u32 = 1 << 20;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+fn fail(errno: Errno) -> FuseErrno {
+    FuseErrno::from_i32(errno.0)
+}
+
+fn file_type(kind: Kind) -> FileType {
+    match kind {
+        Kind::File => FileType::RegularFile,
+        Kind::Dir => FileType::Directory,
+        Kind::Symlink => FileType::Symlink,
+        Kind::Fifo => FileType::NamedPipe,
+        Kind::Socket => FileType::Socket,
+        Kind::Char => FileType::CharDevice,
+        Kind::Block => FileType::BlockDevice,
+    }
+}
+
+fn system_time(time: Time) -> SystemTime {
+    let nanos = Duration::from_nanos(u64::from(time.nanos));
+    if time.secs >= 0 {
+        UNIX_EPOCH + Duration::from_secs(time.secs.unsigned_abs()) + nanos
+    } else {
+        UNIX_EPOCH - Duration::from_secs(time.secs.unsigned_abs()) + nanos
+    }
+}
+
+/// A time of a request. fuser gives a time before the epoch as `epoch − seconds − nanoseconds`, where the kernel means
+/// the nanoseconds to be added.
+fn request_time(time: TimeOrNow) -> SetTime {
+    let TimeOrNow::SpecificTime(time) = time else { return SetTime::Now };
+    SetTime::At(match time.duration_since(UNIX_EPOCH) {
+        Ok(d) => Time { secs: i64::try_from(d.as_secs()).unwrap_or(i64::MAX), nanos: d.subsec_nanos() },
+        Err(e) => {
+            let d = e.duration();
+            Time { secs: -i64::try_from(d.as_secs()).unwrap_or(i64::MAX), nanos: d.subsec_nanos() }
+        }
+    })
+}
+
+/// The kernel's 32-bit form of a device number (`new_encode_dev`), as FUSE carries it.
+fn fuse_rdev(rdev: u64) -> u32 {
+    let (major, minor) = (libc::major(rdev), libc::minor(rdev));
+    (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
+}
+
+/// The inverse of [`fuse_rdev`].
+fn real_rdev(rdev: u32) -> u64 {
+    let (major, minor) = ((rdev & 0xfff00) >> 8, (rdev & 0xff) | ((rdev >> 12) & 0xfff00));
+    libc::makedev(major, minor)
+}
+
+fn attr(ino: u64, stat: &Stat) -> FileAttr {
+    FileAttr {
+        ino: INodeNo(ino),
+        size: stat.size,
+        blocks: stat.blocks,
+        atime: system_time(stat.atime),
+        mtime: system_time(stat.mtime),
+        ctime: system_time(stat.ctime),
+        crtime: UNIX_EPOCH,
+        kind: file_type(stat.kind),
+        perm: stat.mode as u16,
+        nlink: stat.nlink,
+        uid: stat.uid,
+        gid: stat.gid,
+        rdev: fuse_rdev(stat.rdev),
+        blksize: stat.blksize,
+        flags: 0,
+    }
+}
+
+/// The answer "there is no such name, and you may remember that": an entry without a number.
+fn absent() -> FileAttr {
+    let epoch = Time::default();
+    let stat = Stat {
+        key: crate::union::Key { dev: 0, ino: 0 },
+        kind: Kind::File,
+        mode: 0,
+        nlink: 0,
+        uid: 0,
+        gid: 0,
+        rdev: 0,
+        size: 0,
+        blocks: 0,
+        blksize: 0,
+        atime: epoch,
+        mtime: epoch,
+        ctime: epoch,
+    };
+    attr(0, &stat)
+}
+
+fn caller(req: &Request, umask: u32) -> Caller {
+    Caller { uid: req.uid(), gid: req.gid(), umask }
+}
+
+impl UnionFs {
+    fn union(&self) -> &RealUnion {
+        &self.shared.union
+    }
+
+    fn node(&self, ino: INodeNo) -> Result<Arc<Node<RealBranch>>> {
+        self.union().node(ino.0)
+    }
+
+    fn entry(&self, reply: ReplyEntry, made: Result<(Arc<Node<RealBranch>>, Stat)>) {
+        match made {
+            Ok((node, stat)) => {
+                reply.entry(&self.shared.ttl(), &attr(node.ino, &stat), Generation(0));
+            }
+            Err(e) => reply.error(fail(e)),
+        }
+    }
+
+    fn make(&self, req: &Request, parent: INodeNo, name: &OsStr, new: New<'_>, umask: u32) -> Result<(Arc<Node<RealBranch>>, Stat)> {
+        self.union().make(&self.node(parent)?, name, new, &caller(req, umask))
+    }
+
+    fn empty(reply: ReplyEmpty, done: Result<()>) {
+        match done {
+            Ok(()) => reply.ok(),
+            Err(e) => reply.error(fail(e)),
+        }
+    }
+
+    /// Fills one reply of a directory: `.` and `..` first, then the listing from the cookie on.
+    fn fill(&self, ino: INodeNo, offset: u64, mut add: impl FnMut(u64, u64, FileType, &OsStr) -> bool) -> Result<()> {
+        let node = self.node(ino)?;
+        self.shared.watch(&node);
+        let up = node.name().map_or(1, |(parent, _)| parent.ino);
+        let dots = [(1, ino.0, "."), (2, up, "..")];
+        for (cookie, number, name) in dots {
+            if offset < cookie && add(number, cookie, FileType::Directory, OsStr::new(name)) {
+                return Ok(());
+            }
+        }
+        let listing = self.union().listing(&node, if offset <= FIRST_COOKIE { 0 } else { offset })?;
+        for item in listing.after(offset) {
+            let kind = item.kind.map_or(FileType::RegularFile, file_type);
+            if add(item.ino, item.cookie, kind, &item.name) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn fill_plus(&self, ino: INodeNo, offset: u64, reply: &mut ReplyDirectoryPlus) -> Result<()> {
+        let node = self.node(ino)?;
+        self.shared.watch(&node);
+        let ttl = self.shared.ttl();
+        let up = node.name().map_or(1, |(parent, _)| parent.ino);
+        for (cookie, number, name) in [(1, ino.0, "."), (2, up, "..")] {
+            let dot = FileAttr { ino: INodeNo(number), kind: FileType::Directory, ..absent() };
+            if offset < cookie && reply.add(dot.ino, cookie, name, &Duration::ZERO, &dot, Generation(0)) {
+                return Ok(());
+            }
+        }
+        let listing = self.union().listing(&node, if offset <= FIRST_COOKIE { 0 } else { offset })?;
+        for item in listing.after(offset) {
+            let Ok((child, stat)) = self.union().lookup_listed(&node, item) else { continue };
+            if reply.add(INodeNo(child.ino), item.cookie, &item.name, &ttl, &attr(child.ino, &stat), Generation(0)) {
+                self.union().forget(child.ino, 1);
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Filesystem for UnionFs {
+    fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
+        let reval = self.shared.looks_again();
+        let mut wanted = vec![
+            InitFlags::FUSE_DO_READDIRPLUS,
+            InitFlags::FUSE_READDIRPLUS_AUTO,
+            InitFlags::FUSE_PARALLEL_DIROPS,
+            InitFlags::FUSE_ASYNC_DIO,
+            InitFlags::FUSE_CACHE_SYMLINKS,
+            InitFlags::FUSE_HANDLE_KILLPRIV_V2,
+            InitFlags::FUSE_POSIX_ACL,
+            InitFlags::FUSE_DONT_MASK,
+            InitFlags::FUSE_NO_OPENDIR_SUPPORT,
+            if reval { InitFlags::FUSE_AUTO_INVAL_DATA } else { InitFlags::FUSE_EXPLICIT_INVAL_DATA },
+        ];
+        if self.shared.no_open.load(Relaxed) {
+            wanted.push(InitFlags::FUSE_NO_OPEN_SUPPORT);
+        }
+        for flag in wanted {
+            if config.add_capabilities(flag).is_err() && flag == InitFlags::FUSE_NO_OPEN_SUPPORT {
+                self.shared.no_open.store(false, Relaxed);
+            }
+        }
+        let _ = config.set_max_write(MAX_WRITE);
+        let _ = config.set_max_readahead(MAX_WRITE);
+        let _ = config.set_max_background(64);
+        Ok(())
+    }
+
+    fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let looked = self.node(parent).and_then(|parent| {
+            self.shared.watch(&parent);
+            self.union().lookup(&parent, name)
+        });
+        match looked {
+            Err(Errno::ENOENT) if self.shared.ttl() > Duration::ZERO => reply.entry(&self.shared.ttl(), &absent(), Generation(0)),
+            looked => self.entry(reply, looked),
+        }
+    }
+
+    fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {
+        self.union().forget(ino.0, nlookup);
+    }
+
+
+    fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        match self.node(ino).and_then(|node| self.union().attributes(&node)) {
+            Ok(stat) => reply.attr(&self.shared.ttl(), &attr(ino.0, &stat)),
+            Err(e) => reply.error(fail(e)),
+        }
+    }
+
+    fn setattr(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        _fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<fuser::BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let change = Change {
+            uid,
+            gid,
+            mode: mode.map(|m| m & 0o7777),
+            size,
+            atime: atime.map_or(SetTime::Keep, request_time),
+            mtime: mtime.map_or(SetTime::Keep, request_time),
+        };
+        let strip = req.uid() != 0;
+        match self.node(ino).and_then(|node| self.union().set_attributes(&node, &change, strip)) {
+            Ok(stat) => reply.attr(&self.shared.ttl(), &attr(ino.0, &stat)),
+            Err(e) => reply.error(fail(e)),
+        }
+    }
+
+    fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
+        match self.node(ino).and_then(|node| self.union().readlink(&node)) {
+            Ok(target) => reply.data(std::os::unix::ffi::OsStrExt::as_bytes(target.as_os_str())),
+            Err(e) => reply.error(fail(e)),
+        }
+    }
+
+    fn mknod(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, rdev: u32, reply: ReplyEntry) {
+        let new = New::Node(Kind::of_mode(mode), mode & 0o7777, real_rdev(rdev));
+        self.entry(reply, self.make(req, parent, name, new, umask));
+    }
+
+    fn mkdir(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
+        self.entry(reply, self.make(req, parent, name, New::Dir(mode & 0o7777), umask));
+    }
+
+    fn symlink(&self, req: &Request, parent: INodeNo, link_name: &OsStr, target: &Path, reply: ReplyEntry) {
+        self.entry(reply, self.make(req, parent, link_name, New::Symlink(target.as_os_str()), 0));
+    }
+
+    fn create(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, _flags: i32, reply: ReplyCreate) {
+        match self.make(req, parent, name, New::File(mode & 0o7777), umask) {
+            Ok((node, stat)) => {
+                let (ttl, flags) = (self.shared.ttl(), FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH);
+                reply.created(&ttl, &attr(node.ino, &stat), Generation(0), FileHandle(0), flags);
+            }
+            Err(e) => reply.error(fail(e)),
+        }
+    }
+
+    fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        Self::empty(reply, self.node(parent).and_then(|parent| self.union().unlink(&parent, name)));
+    }
+
+    fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        Self::empty(reply, self.node(parent).and_then(|parent| self.union().rmdir(&parent, name)));
+    }
+
+    fn rename(
+        &self,
+        _req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        newparent: INodeNo,
+        newname: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        let replace = match flags.bits() {
+            0 => Ok(Replace::Yes),
+            libc::RENAME_NOREPLACE => Ok(Replace::No),
+            libc::RENAME_EXCHANGE => Ok(Replace::Exchange),
+            _ => Err(Errno::EINVAL),
+        };
+        let done = replace.and_then(|replace| {
+            let (from, to) = (self.node(parent)?, self.node(newparent)?);
+            let (from, to) = (Side { parent: &from, name }, Side { parent: &to, name: newname });
+            self.union().rename(&from, &to, replace)
+        });
+        Self::empty(reply, done);
+    }
+
+    fn link(&self, _req: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
+        let made = self.node(ino).and_then(|node| self.union().link(&node, &self.node(newparent)?, newname));
+        self.entry(reply, made);
+    }
+
+    fn open(&self, _req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if self.shared.no_open.load(Relaxed) {
+            return reply.error(FuseErrno::ENOSYS);
+        }
+        let opened = self.node(ino).and_then(|node| io::may_open(self.union(), &node, flags.0));
+        let keep = !self.shared.looks_again();
+        match opened {
+            Ok(()) if keep => reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH),
+            Ok(()) => reply.opened(FileHandle(0), FopenFlags::FOPEN_NOFLUSH),
+            Err(e) => reply.error(fail(e)),
+        }
+    }
+
+    fn read(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        BUFFER.with_borrow_mut(|buffer| {
+            let size = size as usize;
+            if buffer.len() < size {
+                buffer.resize(size, 0);
+            }
+            match self.node(ino).and_then(|node| self.union().read(&node, &mut buffer[..size], offset)) {
+                Ok(got) => reply.data(&buffer[..got]),
+                Err(e) => reply.error(fail(e)),
+            }
+        });
+    }
+
+    fn write(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let written = self.node(ino).and_then(|node| {
+            if write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
+                self.union().make_writable(&node, None)?;
+                self.union().strip_ids(&node)?;
+            }
+            self.union().write(&node, data, offset)
+        });
+        match written {
+            Ok(size) => reply.written(size as u32),
+            Err(e) => reply.error(fail(e)),
+        }
+    }
+
+    fn fsync(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, datasync: bool, reply: ReplyEmpty) {
+        Self::empty(reply, self.node(ino).and_then(|node| io::sync(self.union(), &node, datasync)));
+    }
+
+    fn fsyncdir(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        Self::empty(reply, self.node(ino).and_then(|node| io::sync_dir(&node)));
+    }
+
+    fn opendir(&self, _req: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        reply.error(FuseErrno::ENOSYS);
+    }
+
+    fn readdir(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        match self.fill(ino, offset, |number, cookie, kind, name| reply.add(INodeNo(number), cookie, kind, name)) {
+            Ok(()) => reply.ok(),
+            Err(e) => reply.error(fail(e)),
+        }
+    }
+
+    fn readdirplus(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus) {
+        match self.fill_plus(ino, offset, &mut reply) {
+            Ok(()) => reply.ok(),
+            Err(e) => reply.error(fail(e)),
+        }
+    }
+
+    fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        match self.union().space() {
+            Ok(s) => {
+                let bsize = u32::try_from(s.bsize).unwrap_or(4096);
+                reply.statfs(s.blocks, s.bfree, s.bavail, s.files, s.ffree, bsize, NAME_MAX as u32, bsize);
+            }
+            Err(e) => reply.error(fail(e)),
+        }
+    }
+
+    fn setxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, value: &[u8], flags: i32, _position: u32, reply: ReplyEmpty) {
+        Self::empty(reply, self.node(ino).and_then(|node| self.union().set_xattr(&node, name, value, flags)));
+    }
+
+    fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let value = self.node(ino).and_then(|node| self.union().xattr(&node, name));
+        reply_xattr(reply, value, size);
+    }
+
+    fn listxattr(&self, _req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        let names = self.node(ino).and_then(|node| self.union().xattrs(&node));
+        let list = names.map(|names| {
+            names.iter().fold(Vec::new(), |mut list, name| {
+                list.extend_from_slice(std::os::unix::ffi::OsStrExt::as_bytes(name.as_os_str()));
+                list.push(0);
+                list
+            })
+        });
+        reply_xattr(reply, list, size);
+    }
+
+    fn removexattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        Self::empty(reply, self.node(ino).and_then(|node| self.union().remove_xattr(&node, name)));
+    }
+
+    fn fallocate(&self, req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, length: u64, mode: i32, reply: ReplyEmpty) {
+        let done = self.node(ino).and_then(|node| {
+            io::allocate(&*self.union().opened(&node, true)?, offset, length, mode)?;
+            if req.uid() == 0 { Ok(()) } else { self.union().strip_ids(&node) }
+        });
+        Self::empty(reply, done);
+    }
+
+    fn lseek(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+        match self.node(ino).and_then(|node| io::seek(&*self.union().opened(&node, false)?, offset, whence)) {
+            Ok(offset) => reply.offset(offset),
+            Err(e) => reply.error(fail(e)),
+        }
+    }
+
+    fn copy_file_range(
+        &self,
+        _req: &Request,
+        ino_in: INodeNo,
+        _fh_in: FileHandle,
+        offset_in: u64,
+        ino_out: INodeNo,
+        _fh_out: FileHandle,
+        offset_out: u64,
+        len: u64,
+        _flags: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        let copied = self.node(ino_in).and_then(|source| {
+            let target = self.union().opened(&self.node(ino_out)?, true)?;
+            io::copy_range(&*self.union().opened(&source, false)?, offset_in, &target, offset_out, len)
+        });
+        match copied {
+            Ok(size) => reply.written(size),
+            Err(e) => reply.error(fail(e)),
+        }
+    }
+}
+
+fn reply_xattr(reply: ReplyXattr, value: Result<Vec<u8>>, size: u32) {
+    match value {
+        Err(e) => reply.error(fail(e)),
+        Ok(value) if size == 0 => reply.size(value.len() as u32),
+        Ok(value) if value.len() > size as usize => reply.error(FuseErrno::ERANGE),
+        Ok(value) => reply.data(&value),
+    }
+}

@@ -1,0 +1,17 @@
+//! # The role `mount`: a union of real directories, served to the kernel by FUSE
+//!
+//! [`session`] mounts and serves; [`fs`] turns the kernel's requests into operations of the core; [`real`] is a directory as a
+//! branch ([`copy`] and [`io`] are its larger system calls); [`watch`] notices what is changed in the branches directly;
+//! [`control`] is the socket through which a live union is remounted; [`answer`] is what it says of itself.
+//!
+//! Permissions are checked by the kernel (`default_permissions`) against the attributes that we give, so of a merged directory
+//! the top copy alone is asked: what AUFS calls `dirperm1`.
+
+pub mod answer;
+pub mod control;
+pub mod copy;
+pub mod fs;
+pub mod io;
+pub mod real;
+pub mod session;
+pub mod watch;

@@ -1,0 +1,10 @@
+//! c
+pub mod connection;
+pub mod files;
+pub mod heal;
+pub mod manager;
+pub mod mount;
+pub mod net;
+pub mod session;
+pub mod set;
+pub mod wire;
