@@ -272,9 +272,9 @@ fn calm(eyes: &Eyes) -> Result<(), String> {
     };
     let (paused, down) = (names(&|s| *s == State::Paused), names(&|s| matches!(s, State::Ended(_))));
     let mut commands = vec![Command::Heal(crate::world::command::Links::All)];
+    commands.extend(world.frozen.then_some(Command::Thaw));
     commands.extend((!paused.is_empty()).then_some(Command::Resume(paused)));
     commands.extend((!down.is_empty()).then_some(Command::Start(down)));
-    commands.extend(world.frozen.then_some(Command::Thaw));
     for command in commands {
         let shown = command.to_string();
         eyes.ask(command).map_err(|why| format!("`{shown}`: {why}"))?;
