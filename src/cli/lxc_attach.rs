@@ -46,7 +46,10 @@ pub fn attach(args: &[OsString]) -> ExitCode {
     match status {
         Err(e) => asked.fail(format!("cannot ask its monitor: {e}")),
         Ok(None) => {
-            asked.say("Connection refused - Failed to get init pid (the container is not running)");
+            asked.say(format!(
+                "Connection refused - Failed to get init pid (it is not running: lxc-start -n {} starts it)",
+                asked.name()
+            ));
             asked.fail("Connection refused - Failed to get attach context")
         }
         Ok(Some((mut client, status))) => attach.run(&mut client, &status).map_or_else(|e| asked.fail(e), exit),

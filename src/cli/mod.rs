@@ -20,12 +20,12 @@ mod lxc_ls;
 mod lxc_start;
 mod lxc_stop;
 mod mount_aufs;
-mod umount_aufs;
 mod node;
 mod run;
 mod su;
 mod sudo;
 mod systemctl;
+mod umount_aufs;
 
 use std::ffi::OsString;
 use std::fmt::Display;

@@ -251,5 +251,11 @@ fn new_node<B: Branch>(ino: u64, parent: &Arc<Node<B>>, name: &OsStr, found: &Fo
         anchor,
         ghost: None,
     };
-    Node { ino, kind: found.stat.kind, lookups: AtomicU64::new(0), state: RwLock::new(state), listing: Mutex::new(None) }
+    Node {
+        ino,
+        kind: found.stat.kind,
+        lookups: AtomicU64::new(0),
+        state: RwLock::new(state),
+        listing: Mutex::new(None),
+    }
 }

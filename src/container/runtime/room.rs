@@ -240,12 +240,23 @@ pub fn become_user((uid, gid): (u32, u32)) -> Result<(), Error> {
 
 fn limit(spec: &Spec) -> Result<(), Error> {
     use nix::sys::resource::{RLIM_INFINITY, setrlimit};
+    bound_processes();
     for (name, soft, hard) in &spec.prlimits {
         let kind = resource(name).ok_or_else(|| Error::said(format!("lxc.prlimit.{name}: no such limit")))?;
         let value = |v: &Option<u64>| v.unwrap_or(RLIM_INFINITY);
         setrlimit(kind, value(soft), value(hard)).doing(|| format!("set lxc.prlimit.{name}"))?;
     }
     Ok(())
+}
+
+/// So many processes may an ordinary user's container have, so that a fork bomb stays in its box. Root in it cannot raise it.
+const MOST_PROCESSES: u64 = 1024;
+
+/// Sets the bound on processes for ourselves and what we start; the kernel counts for each user namespace by itself.
+pub fn bound_processes() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let most = getrlimit(Resource::RLIMIT_NPROC).map_or(MOST_PROCESSES, |(_, hard)| hard.min(MOST_PROCESSES));
+    let _ = setrlimit(Resource::RLIMIT_NPROC, most, most);
 }
 
 fn resource(name: &str) -> Option<nix::sys::resource::Resource> {

@@ -222,7 +222,13 @@ fn unescape(word: &str) -> Vec<u8> {
     out
 }
 
-fn handle(stream: UnixStream, shared: &Shared, kernel: &Kernel, watcher: Option<&Watcher>, target: &Path) -> std::io::Result<()> {
+fn handle(
+    stream: UnixStream,
+    shared: &Shared,
+    kernel: &Kernel,
+    watcher: Option<&Watcher>,
+    target: &Path,
+) -> std::io::Result<()> {
     let mut line = String::new();
     BufReader::new(stream.try_clone()?).read_line(&mut line)?;
     let said = match serde_json::from_str(&line) {
@@ -247,12 +253,16 @@ fn carry_out(
 ) -> Result<serde_json::Value, Refused> {
     match asked {
         Asked::Union => Ok(answer::listing(&shared.union)),
-        Asked::Story { path } => answer::story(&shared.union, path).map_err(|e| Refused::new(e, format!("{path}: {e}"))),
+        Asked::Story { path } => {
+            answer::story(&shared.union, path).map_err(|e| Refused::new(e, format!("{path}: {e}")))
+        }
         Asked::Flush => {
             shared.union.flush_plinks();
             Ok(serde_json::Value::Null)
         }
-        Asked::Remount { options, cwd } => remount(options, Path::new(cwd), shared, kernel, watcher, target).map(serde_json::Value::from),
+        Asked::Remount { options, cwd } => {
+            remount(options, Path::new(cwd), shared, kernel, watcher, target).map(serde_json::Value::from)
+        }
     }
 }
 
