@@ -39,10 +39,8 @@ pub fn attach(args: &[OsString]) -> ExitCode {
         Ok(attach) => attach,
         Err(words) => return asked.fail(words),
     };
-    let status = Client::connect(&asked.place()).and_then(|client| match client {
-        None => Ok(None),
-        Some(mut client) => Ok(client.status().ok().map(|status| (client, status))),
-    });
+    let status = Client::connect(&asked.place())
+        .map(|client| client.and_then(|mut client| client.status().ok().map(|status| (client, status))));
     match status {
         Err(e) => asked.fail(format!("cannot ask its monitor: {e}")),
         Ok(None) => {

@@ -284,10 +284,9 @@ fn resource(name: &str) -> Option<nix::sys::resource::Resource> {
 fn begin(role: &Role) -> Error {
     let spec = role.spec;
     let environment = environment(&spec.environment);
-    if !role.own_terminal {
-        if let Err(error) = take_console() {
-            return error;
-        }
+    let seated = if role.own_terminal { Ok(()) } else { take_console() };
+    if let Err(error) = seated {
+        return error;
     }
     if unistd::chdir(spec.init_cwd.as_str()).is_err() {
         return Error::said(format!("lxc.init.cwd: {} is not there", spec.init_cwd));
