@@ -317,3 +317,7 @@ doctor-cause-colours = the terminal says that it has no colours; roles show by l
 doctor-mend-colours = export TERM=xterm-256color
 doctor-all-well = Everything works here.
 doctor-raft-only = The Raft labs run here; what needs a world of its own does not.
+
+# a world without namespaces
+
+host-notice = This machine refuses namespaces ({ $reason }), so this lab runs on the machine itself, on addresses of its own: n1 is { $address }, n2 the next. `redis-cli -h { $address }` reaches n1; `lab` works as everywhere. `terrarium doctor` says what would mend it.

@@ -315,3 +315,7 @@ doctor-cause-colours = 终端说它没有颜色；角色用字母和形状表示
 doctor-mend-colours = export TERM=xterm-256color
 doctor-all-well = 这里一切正常。
 doctor-raft-only = Raft 实验可以在这里运行；需要独立世界的实验不行。
+
+# 没有命名空间的世界
+
+host-notice = 这台机器不许使用命名空间（{ $reason }），所以这个实验直接在本机上运行，用它自己的地址：n1 是 { $address }，n2 依次加一。用 `redis-cli -h { $address }` 访问 n1；`lab` 命令照常可用。`terrarium doctor` 会告诉你怎样修好。
