@@ -2,6 +2,7 @@
 //! ends it.
 
 mod session;
+mod world;
 
 use nix::sys::signal::Signal;
 use session::{CTRL_Z, LEADER, Session};
