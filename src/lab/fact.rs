@@ -117,7 +117,10 @@ fn copies_at_commit(eyes: &Eyes, entry: &str) -> Option<usize> {
         let crate::world::What::Raft(happening) = &event.what else { continue };
         picture.apply(&event.who, event.at, happening);
         let node = &picture.nodes[&event.who];
-        let Some(index) = node.log.iter().rev().find(|e| e.text == entry).map(|e| e.index) else { continue };
+        // An equal entry from before the step is another one.
+        let old = eyes.start.raft.nodes.get(&event.who).map_or(0, crate::world::raft::Node::last);
+        let new = node.log.iter().rev().find(|e| e.text == entry && e.index > old);
+        let Some(index) = new.map(|e| e.index) else { continue };
         if node.commit >= index && super::select::role_of(node) == "leader" {
             return Some(1 + node.progress.values().filter(|(_, matched)| *matched >= index).count());
         }
