@@ -30,6 +30,9 @@ use crate::world::wire::{Ask, encode, socket_path};
 /// How long a manager waits for another's answer before it gives up.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How long a manager that starts waits for its peers before it serves the command line.
+const FIRST_CALLS: Duration = Duration::from_secs(1);
+
 /// The addresses at which machines are reached when not directly: the link switch's.
 pub type Routes = Arc<Mutex<HashMap<String, SocketAddr>>>;
 
@@ -199,6 +202,8 @@ impl Manager {
         }
         self.settle().await;
         self.keep_all_peers();
+        let peers: Vec<Uuid> = self.state().peers.iter().map(|p| p.uuid).collect();
+        self.until_connected(&peers, FIRST_CALLS).await;
     }
 
     async fn answer(self: Arc<Self>, incoming: Incoming) -> Vec<u8> {
