@@ -143,7 +143,11 @@ mod tests {
         assert_eq!(plan(&shape(), Kind::Data, &copies, None), Plan::SplitBrain);
         let expected = Plan::Copy { source: 1, sinks: Kids::one(0) };
         assert_eq!(plan(&shape(), Kind::Data, &copies, Some(Choice::Bigger)), expected);
-        assert_eq!(plan(&shape(), Kind::Data, &copies, Some(Choice::Newest)), Plan::SplitBrain, "no difference in mtime");
+        assert_eq!(
+            plan(&shape(), Kind::Data, &copies, Some(Choice::Newest)),
+            Plan::SplitBrain,
+            "no difference in mtime"
+        );
         a.blame = vec![("gv0-client-1".into(), Pending::of(Kind::Entry, 1))];
         b.blame = vec![("gv0-client-0".into(), Pending::of(Kind::Entry, 1))];
         assert_eq!(plan(&shape(), Kind::Entry, &[Some(&a), Some(&b), None], None), Plan::Merge);

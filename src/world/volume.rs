@@ -138,7 +138,11 @@ mod tests {
     fn the_picture_follows_what_is_told() {
         let mut picture = Picture::default();
         let (volume, brick) = (String::from("gv0"), String::from("server1:/b"));
-        picture.apply("mount:/mnt", 1, &Happening::Connection { volume: volume.clone(), brick: brick.clone(), up: true });
+        picture.apply(
+            "mount:/mnt",
+            1,
+            &Happening::Connection { volume: volume.clone(), brick: brick.clone(), up: true },
+        );
         assert_eq!(picture.is_connected("mount:/mnt", &brick), Some(true));
         let split = Happening::SplitBrain { volume: volume.clone(), path: "/f".into(), kind: Kind::Data };
         picture.apply("server1/glustershd", 2, &split);

@@ -51,7 +51,10 @@ impl<W> Locks<W> {
     /// Asks for a lock. `wait` is kept and given back by a later call when the lock is granted; `None`: do not wait.
     /// A session that holds the lock already has it.
     pub fn lock(&mut self, session: Session, lock: &Lock, wait: Option<W>) -> Outcome {
-        let queue = self.queues.entry((lock.domain, lock.gfid)).or_insert_with(|| Queue { held: vec![], waiting: VecDeque::new() });
+        let queue = self
+            .queues
+            .entry((lock.domain, lock.gfid))
+            .or_insert_with(|| Queue { held: vec![], waiting: VecDeque::new() });
         if queue.held.iter().any(|(l, s)| *s == session && (l == lock || l.name.is_none())) {
             return Outcome { granted: true, waits: false, contended: vec![] };
         }

@@ -28,7 +28,7 @@ use self::locks::{Locks, Session};
 use self::store::Store;
 use super::gfid::Gfid;
 use super::rpc::{Fop, Hello, Inode, Lock, Reply, Request, ToClient, Xattrop};
-use super::xattr::Pending;
+use super::xattr::{AFR, Pending};
 
 pub use self::counters::Counters;
 
@@ -283,9 +283,7 @@ impl Brick {
                 Reply::Gfids(all)
             }),
             Fop::EntryChanges { gfid } => store.entry_changes(gfid).map(Reply::Names),
-            Fop::EntryChangeDone { gfid, name } => {
-                store.entry_change_done(gfid, name.as_deref()).map(|()| Reply::Done)
-            }
+            Fop::EntryChangeDone { gfid, name } => store.entry_change_done(gfid, name.as_deref()).map(|()| Reply::Done),
             Fop::Checksum { gfid, offset, block, count } => {
                 store.checksums(gfid, offset, block, count).map(Reply::Checksums)
             }
@@ -294,9 +292,23 @@ impl Brick {
         }
     }
 
+    /// The brick of `slot` is new and empty: notes on the root that it missed everything there.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn blame_root(&self, slot: &str) -> Result<(), String> {
+        let pending = Pending { data: 0, metadata: 1, entry: 1 };
+        let add = vec![(format!("{AFR}{slot}"), pending)];
+        let noted = self.store.xattrop(&Xattrop { gfid: Gfid::ROOT, add, name: None });
+        self.tell_blaming();
+        noted.map(drop).map_err(|e| std::io::Error::from_raw_os_error(e).to_string())
+    }
+
     fn welcome(&self, session: Session, hello: Hello) -> Result<Reply, i32> {
         let ours = std::path::Path::new(&hello.brick);
-        let is_ours = hello.brick.is_empty() || ours == self.store.path() || std::fs::canonicalize(ours).is_ok_and(|p| p == self.store.path());
+        let is_ours = hello.brick.is_empty()
+            || ours == self.store.path()
+            || std::fs::canonicalize(ours).is_ok_and(|p| p == self.store.path());
         if !is_ours {
             return Err(libc::ENOENT);
         }
@@ -337,12 +349,7 @@ impl Brick {
         }
     }
 
-    fn changed(
-        &self,
-        session: Session,
-        gfid: Gfid,
-        outcome: Result<super::rpc::Iatt, i32>,
-    ) -> Result<Reply, i32> {
+    fn changed(&self, session: Session, gfid: Gfid, outcome: Result<super::rpc::Iatt, i32>) -> Result<Reply, i32> {
         let iatt = outcome?;
         self.tell_changed(session, gfid);
         Ok(Reply::Changed(iatt))
@@ -358,14 +365,6 @@ impl Brick {
         let state = self.state();
         let who = state.interest.name_changed(session, gfid);
         state.tell(&who, &ToClient::Invalidate { gfid, name: Some(name.clone()) });
-    }
-
-    /// Counts against a new, empty brick of the set that it has the root directory to learn (`gv0-client-2`).
-    fn blame_newcomer(&self, client: &str) -> Result<serde_json::Value, String> {
-        let add = vec![(format!("trusted.afr.{client}"), Pending { data: 0, metadata: 1, entry: 1 })];
-        let counted = self.store.xattrop(&Xattrop { gfid: Gfid::ROOT, add, name: None });
-        self.tell_blaming();
-        counted.map(|_| serde_json::Value::Null).map_err(|errno| format!("errno {errno}"))
     }
 
     /// Tells everybody when the first inode begins to blame another copy, and when the last one stops.

@@ -110,7 +110,9 @@ impl Server {
             let (request, payload): (Request, _) = frame.open()?;
             if request.fops.iter().any(|f| matches!(f, Fop::Fsync { .. } | Fop::Crawl { .. })) {
                 let brick = self.brick.clone();
-                std::thread::Builder::new().name("slow".into()).spawn(move || brick.handle(session, request, payload))?;
+                std::thread::Builder::new()
+                    .name("slow".into())
+                    .spawn(move || brick.handle(session, request, payload))?;
             } else {
                 self.brick.handle(session, request, payload);
             }
@@ -126,7 +128,7 @@ impl Server {
             BrickAsk::Top { .. } => Err("this brick keeps no list of its most used files".into()),
             BrickAsk::TopClear | BrickAsk::Reconfigure(_) => Ok(Value::Null),
             BrickAsk::Fds => Ok(json!([])),
-            BrickAsk::Blame { client } => self.brick.blame_newcomer(&client),
+            BrickAsk::Blame { client } => self.brick.blame_root(&client).map(|()| Value::Null),
         };
         connection.reply(&frame.id, &answer)
     }
@@ -138,7 +140,9 @@ impl Server {
             let hello = known.iter().find(|(s, _)| s == session)?.1.as_ref()?;
             let (read, written) = (c.read.load(Relaxed), c.written.load(Relaxed));
             let hostname = c.peer.to_string();
-            Some(json!({ "hostname": hostname, "bytes_read": read, "bytes_written": written, "process": hello.process }))
+            Some(
+                json!({ "hostname": hostname, "bytes_read": read, "bytes_written": written, "process": hello.process }),
+            )
         });
         rows.collect()
     }

@@ -315,7 +315,9 @@ impl Connection {
         let silent = guard(&self.heard).elapsed();
         if silent > self.target.ping_timeout {
             self.drop_link();
-        } else if silent >= Duration::from_millis(900) && let Ok(mut link) = self.link.try_lock() {
+        } else if silent >= Duration::from_millis(900)
+            && let Ok(mut link) = self.link.try_lock()
+        {
             if let Some(link) = link.as_mut() {
                 let sender = Sender::new(&self.target.from, &self.target.to);
                 let request = Request { id: 1, fops: vec![Fop::Ping] };

@@ -138,7 +138,13 @@ pub fn locate(source: &Source, from: &str, brick: &Brick) -> io::Result<SocketAd
 
 /// Keeps in touch with a manager for good: calls `push` with every push, and with the volumes as they are after each new
 /// connection.
-pub fn follow(servers: &[String], from: &str, (volume_id, process): (&str, &str), first: Option<Manager>, push: &mut dyn FnMut(Push)) -> ! {
+pub fn follow(
+    servers: &[String],
+    from: &str,
+    (volume_id, process): (&str, &str),
+    first: Option<Manager>,
+    push: &mut dyn FnMut(Push),
+) -> ! {
     let mut line = first;
     loop {
         if let Some(manager) = &mut line {

@@ -12,7 +12,6 @@ use super::files::{Files, Graph};
 use super::manager::{self, Source};
 use super::net::Net;
 use super::set::Set;
-use super::wire::Wire;
 use crate::volume::definition::{Brick, Volume};
 use crate::volume::gfid::Gfid;
 use crate::volume::options;
@@ -110,7 +109,9 @@ impl Session {
     /// If no thread can be had.
     pub fn take(self: &Arc<Self>, volume: Volume) -> io::Result<()> {
         let old = self.files.graph();
-        let same = !old.sets.is_empty() && old.volume.bricks.len() == volume.bricks.len() && shapes(&old.volume) == shapes(&volume);
+        let same = !old.sets.is_empty()
+            && old.volume.bricks.len() == volume.bricks.len()
+            && shapes(&old.volume) == shapes(&volume);
         if same {
             let sets = old.sets.clone();
             self.files.switch(Graph { volume, sets });
@@ -179,8 +180,12 @@ impl Session {
             Some(via) => links.routes.insert(to.into(), via),
             None => links.routes.remove(to),
         };
-        let affected: Vec<_> =
-            links.by_brick.iter().filter(|((name, _), _)| name.split(':').next() == Some(to)).map(|(_, (_, c))| c.clone()).collect();
+        let affected: Vec<_> = links
+            .by_brick
+            .iter()
+            .filter(|((name, _), _)| name.split(':').next() == Some(to))
+            .map(|(_, (_, c))| c.clone())
+            .collect();
         drop(links);
         self.files.graph().sets.iter().for_each(|set| set.tidy(None));
         affected.iter().for_each(|c| c.reroute());

@@ -16,7 +16,14 @@ pub fn before(gfid: Gfid, kind: Kind) -> Xattrop {
 }
 
 /// After, on a copy that has it all: what was begun is ended (if it was noted), and `missed` did not get it.
-pub fn after(shape: &Shape, gfid: Gfid, kind: Kind, noted: bool, missed: Kids, name: Option<&Bytes>) -> Option<Xattrop> {
+pub fn after(
+    shape: &Shape,
+    gfid: Gfid,
+    kind: Kind,
+    noted: bool,
+    missed: Kids,
+    name: Option<&Bytes>,
+) -> Option<Xattrop> {
     let mut add = accuse(shape, missed, Pending::of(kind, 1));
     if noted {
         add.insert(0, (DIRTY.into(), Pending::of(kind, 1).negated()));
@@ -47,7 +54,8 @@ mod tests {
         let ended = after(&shape(3), Gfid::ROOT, Kind::Data, true, Kids::NONE, None).unwrap();
         let begun = before(Gfid::ROOT, Kind::Data);
         assert!(begun.add[0].1.plus(ended.add[0].1).is_zero());
-        let missed = after(&shape(3), Gfid::ROOT, Kind::Entry, false, Kids::one(2), Some(&Bytes::from_static(b"f"))).unwrap();
+        let missed =
+            after(&shape(3), Gfid::ROOT, Kind::Entry, false, Kids::one(2), Some(&Bytes::from_static(b"f"))).unwrap();
         assert_eq!(missed.add, [("trusted.afr.gv0-client-2".to_string(), Pending::of(Kind::Entry, 1))]);
         assert_eq!(missed.name.as_deref(), Some(&b"f"[..]));
         assert_eq!(after(&shape(3), Gfid::ROOT, Kind::Entry, false, Kids::NONE, None), None);

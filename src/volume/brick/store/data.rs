@@ -18,7 +18,13 @@ impl Store {
     }
 
     /// Writes bytes.
-    pub(in crate::volume::brick) fn write(&self, gfid: Gfid, offset: u64, data: &[u8], time: Option<Time>) -> Result<Iatt> {
+    pub(in crate::volume::brick) fn write(
+        &self,
+        gfid: Gfid,
+        offset: u64,
+        data: &[u8],
+        time: Option<Time>,
+    ) -> Result<Iatt> {
         let file = self.file(gfid)?;
         if !self.arbiter {
             sys::write_at(file.as_raw_fd(), offset, data)?;
@@ -36,7 +42,13 @@ impl Store {
     }
 
     /// fallocate(2).
-    pub(in crate::volume::brick) fn fallocate(&self, gfid: Gfid, mode: i32, range: (u64, u64), time: Time) -> Result<Iatt> {
+    pub(in crate::volume::brick) fn fallocate(
+        &self,
+        gfid: Gfid,
+        mode: i32,
+        range: (u64, u64),
+        time: Time,
+    ) -> Result<Iatt> {
         let file = self.file(gfid)?;
         if !self.arbiter {
             sys::allocate(file.as_raw_fd(), mode, range.0, range.1)?;
@@ -68,7 +80,13 @@ impl Store {
     }
 
     /// Checksums of a file's blocks, with how many bytes each has.
-    pub(in crate::volume::brick) fn checksums(&self, gfid: Gfid, offset: u64, block: u32, count: u32) -> Result<Vec<(u64, u32)>> {
+    pub(in crate::volume::brick) fn checksums(
+        &self,
+        gfid: Gfid,
+        offset: u64,
+        block: u32,
+        count: u32,
+    ) -> Result<Vec<(u64, u32)>> {
         if self.arbiter {
             return Err(libc::ENOTCONN);
         }

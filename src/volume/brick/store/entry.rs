@@ -177,7 +177,9 @@ impl Store {
             return Err(libc::EISDIR);
         }
         let gfid = self.gfid_at(&place, &stat);
-        if stat.st_nlink > 2 && let Some(gfid) = gfid {
+        if stat.st_nlink > 2
+            && let Some(gfid) = gfid
+        {
             self.drop_name(&place, parent, name);
             self.set_times(gfid, &place, None, None, Some(time))?;
         }
@@ -208,7 +210,12 @@ impl Store {
     }
 
     /// Removes an empty directory; gives the gfid that it had and the parent's figures.
-    pub(in crate::volume::brick) fn rmdir(&self, parent: Gfid, name: &[u8], time: Time) -> Result<(Option<Gfid>, Iatt)> {
+    pub(in crate::volume::brick) fn rmdir(
+        &self,
+        parent: Gfid,
+        name: &[u8],
+        time: Time,
+    ) -> Result<(Option<Gfid>, Iatt)> {
         let place = self.entry(parent, name)?;
         let gfid = place.stat().ok().and_then(|stat| self.gfid_at(&place, &stat));
         sys::unlink_at(place.dir(), &place.name, true)?;

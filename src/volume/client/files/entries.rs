@@ -92,7 +92,9 @@ impl Files {
                     answered = true;
                     let belongs = |e: &Entry| match &e.inode {
                         Some(inode) if inode.linkto.is_some() => false,
-                        _ if e.kind == libc::DT_DIR => layout.find(hash::of_name(&e.name)).is_none_or(|at| at == i || graph.sets[at].ready().is_err()),
+                        _ if e.kind == libc::DT_DIR => layout
+                            .find(hash::of_name(&e.name))
+                            .is_none_or(|at| at == i || graph.sets[at].ready().is_err()),
                         _ => true,
                     };
                     for entry in entries.into_iter().filter(belongs) {
@@ -252,7 +254,8 @@ impl Files {
     /// As rename(2), and as of the sets.
     pub fn rename(&self, from: (Gfid, &Bytes), to: (Gfid, &Bytes), keep: bool) -> Result<Inode, i32> {
         let graph = self.graph();
-        let fop = |time| Fop::Rename { parent: from.0, name: from.1.clone(), to: to.0, newname: to.1.clone(), keep, time };
+        let fop =
+            |time| Fop::Rename { parent: from.0, name: from.1.clone(), to: to.0, newname: to.1.clone(), keep, time };
         let on = |i: usize| graph.sets[i].rename(from, to, &fop(graph.sets[i].wire.now())).and_then(inode);
         if graph.sets.len() == 1 {
             return on(0);

@@ -164,7 +164,14 @@ impl Files {
     }
 
     /// Puts a link-to file for `gfid`, which is on `place`, under a name on the set that the name belongs to.
-    pub(super) fn point(&self, graph: &Graph, at: usize, (dir, name): (Gfid, &Bytes), gfid: Gfid, place: usize) -> Result<(), i32> {
+    pub(super) fn point(
+        &self,
+        graph: &Graph,
+        at: usize,
+        (dir, name): (Gfid, &Bytes),
+        gfid: Gfid,
+        place: usize,
+    ) -> Result<(), i32> {
         let target = format!("{}\0", graph.name(place));
         let set: &Set = &graph.sets[at];
         let node = Node {

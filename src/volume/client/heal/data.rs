@@ -50,7 +50,8 @@ fn contents(set: &Set, gfid: Gfid, source: usize, from: &Iatt, (sinks, fresh): (
     if sinks.is_empty() {
         return Ok(0);
     }
-    let all_done = |answers: Vec<(usize, super::super::wire::Answer)>| answers.iter().try_for_each(|(_, a)| a.outcome());
+    let all_done =
+        |answers: Vec<(usize, super::super::wire::Answer)>| answers.iter().try_for_each(|(_, a)| a.outcome());
     all_done(set.wire.ask(sinks, &[Fop::Truncate { gfid, size: from.size, time: None }]))?;
     let mut copied = 0;
     let mut offset = 0;
@@ -99,7 +100,8 @@ fn copy(set: &Set, gfid: Gfid, source: usize, sinks: Kids, offset: u64, size: u3
 
 /// What was copied is on the disk, and the file's times are the source's.
 fn finish(set: &Set, gfid: Gfid, from: &Iatt, sinks: Kids) -> Result<(), i32> {
-    let change = Change { mtime: Some(from.mtime), ctime: Some(from.ctime), atime: Some(from.atime), ..Change::default() };
+    let change =
+        Change { mtime: Some(from.mtime), ctime: Some(from.ctime), atime: Some(from.atime), ..Change::default() };
     let fops = [Fop::Setattr { gfid, change }, Fop::Fsync { gfid, data: false }];
     set.wire.ask(sinks, &fops).iter().try_for_each(|(_, a)| a.outcome())
 }

@@ -78,7 +78,8 @@ fn one_name(set: &Set, dir: Gfid, name: &Bytes, have: Kids, sources: Kids, heale
     if have.iter().any(|i| matches!(found[i], Err(e) if e != libc::ENOENT)) {
         return Err(libc::ENOTCONN);
     }
-    let mut right: Vec<(usize, &Inode)> = sources.iter().filter_map(|i| found[i].as_ref().ok().map(|f| (i, f))).collect();
+    let mut right: Vec<(usize, &Inode)> =
+        sources.iter().filter_map(|i| found[i].as_ref().ok().map(|f| (i, f))).collect();
     right.dedup_by_key(|(_, inode)| inode.gfid);
     match right[..] {
         [] => {

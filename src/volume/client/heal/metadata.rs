@@ -52,7 +52,12 @@ fn copy(set: &Set, source: usize, from: &Inode, sinks: Kids) -> Result<(), i32> 
         let mut fops = vec![Fop::Setattr { gfid, change: change.clone() }];
         let there = xattrs(set, kid, gfid)?;
         let missing = right.iter().filter(|pair| !there.contains(pair));
-        fops.extend(missing.map(|(key, value)| Fop::Setxattr { gfid, key: key.clone(), value: value.clone(), flags: 0 }));
+        fops.extend(missing.map(|(key, value)| Fop::Setxattr {
+            gfid,
+            key: key.clone(),
+            value: value.clone(),
+            flags: 0,
+        }));
         let extra = there.iter().filter(|(key, _)| !right.iter().any(|(k, _)| k == key));
         fops.extend(extra.map(|(key, _)| Fop::Removexattr { gfid, key: key.clone() }));
         set.wire.exchange(vec![Call { kid, epoch: 0, fops }], &Bytes::new())[0].outcome()?;

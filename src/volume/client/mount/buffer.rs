@@ -77,7 +77,8 @@ impl Buffers {
         if let Some(errno) = state.error.take() {
             return Err(errno);
         }
-        let follows = |(at, piece): &(u64, Vec<u8>)| at + piece.len() as u64 == offset && piece.len() + data.len() <= PIECE;
+        let follows =
+            |(at, piece): &(u64, Vec<u8>)| at + piece.len() as u64 == offset && piece.len() + data.len() <= PIECE;
         if state.gathering.as_ref().is_some_and(|g| !follows(g)) {
             state = self.launch(gfid, &buffer, state);
         }
@@ -115,7 +116,8 @@ impl Buffers {
             carry(&self.session, &Piece { gfid, buffer: buffer.clone(), offset, data });
         }
         let state = guard(&buffer.state);
-        let mut state = buffer.landed.wait_while(state, |s| !s.flying.is_empty()).unwrap_or_else(PoisonError::into_inner);
+        let mut state =
+            buffer.landed.wait_while(state, |s| !s.flying.is_empty()).unwrap_or_else(PoisonError::into_inner);
         state.error.take().map_or(Ok(()), Err)
     }
 

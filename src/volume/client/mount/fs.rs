@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use fuser::{
-    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig, LockOwner,
-    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
-    ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
+    LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
 use super::Mounted;
@@ -466,7 +466,9 @@ impl Filesystem for Fs {
                 return reply.ok();
             }
         }
-        for (n, entry) in (3..).zip(listing.iter()).skip(usize::try_from(offset.saturating_sub(2)).unwrap_or(usize::MAX)) {
+        for (n, entry) in
+            (3..).zip(listing.iter()).skip(usize::try_from(offset.saturating_sub(2)).unwrap_or(usize::MAX))
+        {
             let number = entry.inode.as_ref().map_or(n, |i| i.gfid.ino());
             if reply.add(INodeNo(number), n, kind_of(entry.kind), OsStr::from_bytes(&entry.name)) {
                 break;
@@ -489,10 +491,15 @@ impl Filesystem for Fs {
                 return reply.ok();
             }
         }
-        for (n, entry) in (3..).zip(listing.iter()).skip(usize::try_from(offset.saturating_sub(2)).unwrap_or(usize::MAX)) {
+        for (n, entry) in
+            (3..).zip(listing.iter()).skip(usize::try_from(offset.saturating_sub(2)).unwrap_or(usize::MAX))
+        {
             let name = OsStr::from_bytes(&entry.name);
             // Only what no copy disputes is told with its figures; for the rest the kernel asks.
-            let sure = entry.inode.as_ref().filter(|i| i.blame.is_empty() && self.0.trusts_listings() && !self.0.buffers.is_dirty(i.gfid));
+            let sure = entry
+                .inode
+                .as_ref()
+                .filter(|i| i.blame.is_empty() && self.0.trusts_listings() && !self.0.buffers.is_dirty(i.gfid));
             let full = match sure {
                 Some(inode) => {
                     let attr = attr(inode.gfid, &inode.iatt);
@@ -502,7 +509,14 @@ impl Filesystem for Fs {
                     }
                     full
                 }
-                None => reply.add(INodeNo(0), n, name, &Duration::ZERO, &unknown(0, u32::from(entry.kind) << 12), Generation(0)),
+                None => reply.add(
+                    INodeNo(0),
+                    n,
+                    name,
+                    &Duration::ZERO,
+                    &unknown(0, u32::from(entry.kind) << 12),
+                    Generation(0),
+                ),
             };
             if full {
                 break;
@@ -530,7 +544,16 @@ impl Filesystem for Fs {
         }
     }
 
-    fn setxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, value: &[u8], flags: i32, _position: u32, reply: ReplyEmpty) {
+    fn setxattr(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
         let outcome = || {
             let known = self.0.inodes.get(ino.0)?;
             let (gfid, key) = (known.gfid, blob(name));
@@ -586,14 +609,24 @@ impl Filesystem for Fs {
         empty(reply, outcome());
     }
 
-    fn create(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, flags: i32, reply: ReplyCreate) {
+    fn create(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
         let mode = libc::S_IFREG | (mode & 0o7777 & !umask);
         let outcome = match self.make(parent, name, self.node(req, mode, 0, Bytes::new())) {
             // Another mount was faster, and both may have it.
             Err(libc::EEXIST) if flags & libc::O_EXCL == 0 => self.lookup_entry(parent, name),
             other => other,
         };
-        let outcome = outcome.and_then(|attr| self.open_file(attr.ino, OpenFlags(flags & libc::O_TRUNC & 0)).map(|()| attr));
+        let outcome =
+            outcome.and_then(|attr| self.open_file(attr.ino, OpenFlags(flags & libc::O_TRUNC & 0)).map(|()| attr));
         match outcome {
             Ok(attr) => {
                 reply.created(&self.0.ttl.attribute, &attr, Generation(0), FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
@@ -602,7 +635,16 @@ impl Filesystem for Fs {
         }
     }
 
-    fn fallocate(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, length: u64, mode: i32, reply: ReplyEmpty) {
+    fn fallocate(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
         let outcome = self.gfid(ino).and_then(|gfid| {
             self.0.buffers.flush(gfid)?;
             self.0.session.files.fallocate(gfid, mode, offset, length).map(drop)

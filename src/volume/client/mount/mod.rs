@@ -154,8 +154,9 @@ fn mount(options: &MountOptions) -> io::Result<OwnedFd> {
     let flags = if options.read_only { libc::MS_RDONLY } else { 0 };
     let data = c(data.as_bytes())?;
     // SAFETY: all strings live until the call returns.
-    let outcome =
-        unsafe { libc::mount(source.as_ptr(), point.as_ptr(), c"fuse.glusterfs".as_ptr(), flags, data.as_ptr().cast()) };
+    let outcome = unsafe {
+        libc::mount(source.as_ptr(), point.as_ptr(), c"fuse.glusterfs".as_ptr(), flags, data.as_ptr().cast())
+    };
     if outcome == 0 { Ok(device.into()) } else { Err(io::Error::last_os_error()) }
 }
 

@@ -37,12 +37,12 @@ fn pathinfo(files: &Files, gfid: Gfid) -> Result<Bytes, i32> {
     let replica = volume.replica.max(1);
     let one = |i: usize| {
         let bricks = volume.bricks.iter().skip(i * replica).take(replica);
-        let copies: Vec<String> =
-            bricks.map(|b| format!("<POSIX({}):{}:{}{path}>", b.path, b.host, b.path)).collect();
+        let copies: Vec<String> = bricks.map(|b| format!("<POSIX({}):{}:{}{path}>", b.path, b.host, b.path)).collect();
         let copies = copies.join(" ");
         if volume.is_replicated() { format!("(<REPLICATE:{}> {copies})", graph.name(i)) } else { copies }
     };
-    let whole: Vec<usize> = (0..graph.sets.len()).filter(|i| is_dir || std::sync::Arc::ptr_eq(&graph.sets[*i], &set)).collect();
+    let whole: Vec<usize> =
+        (0..graph.sets.len()).filter(|i| is_dir || std::sync::Arc::ptr_eq(&graph.sets[*i], &set)).collect();
     let places: Vec<String> = whole.into_iter().map(one).collect();
     let mut text = format!("(<DISTRIBUTE:{}-dht> {})", volume.name, places.join(" "));
     if is_dir {

@@ -74,7 +74,8 @@ impl Set {
             let calls: Vec<Call> = calls.into_iter().filter(|c| good.has(c.kid)).collect();
             let asked: Vec<usize> = calls.iter().map(|c| c.kid).collect();
             let answers = self.wire.exchange(calls, &Bytes::new());
-            let failed: Kids = asked.iter().zip(&answers).filter(|(_, a)| a.outcome().is_err()).map(|(k, _)| *k).collect();
+            let failed: Kids =
+                asked.iter().zip(&answers).filter(|(_, a)| a.outcome().is_err()).map(|(k, _)| *k).collect();
             if !self.shape.suffices(good - failed) {
                 break Err(libc::ENOTCONN);
             }
@@ -147,7 +148,9 @@ impl Set {
     fn believed<'a>(&self, answers: &'a [Option<Answer>], on: Kids) -> Option<&'a Reply> {
         let best = (on - self.shape.arbiters).iter().next().or(on.iter().next())?;
         let told = answers[best].as_ref()?.results.iter().flatten();
-        told.filter(|r| r.iatt().is_some() || matches!(r, Reply::Bytes(_))).last().or(answers[best].as_ref()?.last().ok())
+        told.filter(|r| r.iatt().is_some() || matches!(r, Reply::Bytes(_)))
+            .last()
+            .or(answers[best].as_ref()?.last().ok())
     }
 
     fn transact(

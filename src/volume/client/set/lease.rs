@@ -97,7 +97,11 @@ impl Leases {
                     table = self.table();
                     self.taken(&mut table, lock, taken)?;
                 }
-                Some(lease) if lease.phase == Phase::Held && lease.generation == generation && !(lease.wanted && lease.used) => {
+                Some(lease)
+                    if lease.phase == Phase::Held
+                        && lease.generation == generation
+                        && !(lease.wanted && lease.used) =>
+                {
                     if lease.parts.iter().all(|p| p.1 < part.0 || part.1 < p.0) {
                         return Ok(lease.enter(lock, part, noting));
                     }
@@ -264,11 +268,8 @@ impl Lease {
 fn take(wire: &dyn Wire, shape: &Shape, lock: &Lock) -> Result<Vec<u64>, i32> {
     let epochs = wire.epochs();
     let up: Vec<usize> = (0..epochs.len()).filter(|i| epochs[*i] > 0).collect();
-    let ask = |kid: usize, wait: bool| Call {
-        kid,
-        epoch: epochs[kid],
-        fops: vec![Fop::Lock { lock: lock.clone(), wait }],
-    };
+    let ask =
+        |kid: usize, wait: bool| Call { kid, epoch: epochs[kid], fops: vec![Fop::Lock { lock: lock.clone(), wait }] };
     let mut on = vec![0; epochs.len()];
     if shape.suffices(up.iter().copied().collect()) {
         let answers = wire.exchange(up.iter().map(|kid| ask(*kid, false)).collect(), &bytes::Bytes::new());

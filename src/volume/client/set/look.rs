@@ -31,7 +31,8 @@ impl Set {
             return found;
         }
         let copies = self.ask_inode(up, &fop);
-        let absent: Kids = copies.iter().enumerate().filter(|(_, c)| matches!(c, Err(libc::ENOENT))).map(|(i, _)| i).collect();
+        let absent: Kids =
+            copies.iter().enumerate().filter(|(_, c)| matches!(c, Err(libc::ENOENT))).map(|(i, _)| i).collect();
         let present: Vec<Option<&Inode>> = copies.iter().map(|c| c.as_ref().ok()).collect();
         let has: Kids = present.iter().enumerate().filter(|(_, c)| c.is_some()).map(|(i, _)| i).collect();
         if has.is_empty() {
@@ -99,7 +100,8 @@ impl Set {
         if self.shape.suffices(absent) {
             return libc::ENOENT;
         }
-        let other = copies.iter().filter_map(|c| c.as_ref().err()).find(|e| !matches!(**e, libc::ENOENT | libc::ENOTCONN));
+        let other =
+            copies.iter().filter_map(|c| c.as_ref().err()).find(|e| !matches!(**e, libc::ENOENT | libc::ENOTCONN));
         other.copied().unwrap_or(libc::ENOTCONN)
     }
 
@@ -123,8 +125,12 @@ impl Set {
             return Err(libc::ENOENT);
         }
         let trusted = |i: usize| split || sources.has(i);
-        let mut identities: Vec<Gfid> =
-            copies.iter().enumerate().filter(|(i, _)| trusted(*i)).filter_map(|(_, c)| c.as_ref().ok().map(|c| c.gfid)).collect();
+        let mut identities: Vec<Gfid> = copies
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| trusted(*i))
+            .filter_map(|(_, c)| c.as_ref().ok().map(|c| c.gfid))
+            .collect();
         identities.dedup();
         if !agree && identities.len() != 1 {
             return Err(libc::EIO);
@@ -154,13 +160,15 @@ impl Set {
         let by = |kids: Kids| kids.iter().find_map(|i| copies[i].filter(|_| !self.shape.arbiters.has(i)));
         let from = by(attributes).or_else(|| attributes.iter().find_map(|i| copies[i])).ok_or(libc::EIO)?;
         let mut inode = from.clone();
-        let contents = known.data.ok().and_then(by).or_else(|| copies.iter().flatten().copied().max_by_key(|c| c.iatt.size));
+        let contents =
+            known.data.ok().and_then(by).or_else(|| copies.iter().flatten().copied().max_by_key(|c| c.iatt.size));
         if let Some(contents) = contents.filter(|c| c.iatt.is_file()) {
             let (to, of) = (&mut inode.iatt, &contents.iatt);
             (to.size, to.blocks, to.mtime) = (of.size, of.blocks, of.mtime);
         }
         let blames = Blames::new(&self.shape, copies);
-        let needs_heal = !blames.is_clean() && [Kind::Data, Kind::Metadata, Kind::Entry].iter().any(|k| !blames.accused(*k).is_empty());
+        let needs_heal = !blames.is_clean()
+            && [Kind::Data, Kind::Metadata, Kind::Entry].iter().any(|k| !blames.accused(*k).is_empty());
         Ok(Found { inode, needs_heal })
     }
 
@@ -174,7 +182,11 @@ impl Set {
         let copies = self.ask_inode(up, &Fop::Stat { gfid });
         let present: Vec<Option<&Inode>> = copies.iter().map(|c| c.as_ref().ok()).collect();
         if present.iter().flatten().next().is_none() {
-            return Err(copies.iter().find_map(|c| c.as_ref().err().filter(|e| **e != libc::ENOTCONN)).copied().unwrap_or(libc::ENOTCONN));
+            return Err(copies
+                .iter()
+                .find_map(|c| c.as_ref().err().filter(|e| **e != libc::ENOTCONN))
+                .copied()
+                .unwrap_or(libc::ENOTCONN));
         }
         Ok(self.learn(generation, gfid, &present))
     }
@@ -195,7 +207,8 @@ impl Set {
     pub fn room(&self) -> Result<Room, i32> {
         let up = self.ready()?;
         let rooms = self.wire.ask(up - self.shape.arbiters, &[Fop::Statfs]);
-        let rooms = rooms.iter().filter_map(|(_, a)| if let Ok(Reply::Room(room)) = a.last() { Some(*room) } else { None });
+        let rooms =
+            rooms.iter().filter_map(|(_, a)| if let Ok(Reply::Room(room)) = a.last() { Some(*room) } else { None });
         rooms.min_by_key(|r| r.available * r.block).ok_or(libc::ENOTCONN)
     }
 }
