@@ -18,6 +18,7 @@ pane-log = Log
 pane-shell = Shell
 pane-events = Events
 pane-output = Output
+pane-messages = Messages
 
 guide-step = step { $step } of { $steps }
 guide-empty = The guide comes with the lab.
@@ -68,6 +69,8 @@ events-empty = Nothing has happened yet.
 events-story = the story
 events-messages = messages
 events-all = everything
+messages-empty = No message is on its way. H holds the messages of a link; they wait here.
+messages-count = { $held } held, { $all } on the way
 output-empty = No process has written anything yet.
 output-filter = only
 
@@ -110,6 +113,7 @@ where-log = In the log
 where-shell = In the shell
 where-events = In the events
 where-output = In the output
+where-messages = In the messages
 
 # Actions
 verb-help = help: every key
@@ -137,6 +141,7 @@ verb-go-log = to the log
 verb-go-shell = to the shell
 verb-go-events = to the events
 verb-go-output = to the output
+verb-go-messages = to the messages
 verb-zoom = this pane alone, and back
 verb-search = search in this pane
 verb-next-match = next place found
@@ -177,6 +182,10 @@ short-help = help
 short-palette = do
 short-back = back
 short-enter = open
+short-answer = answer
+short-deliver = deliver
+short-drop = lose
+short-double = twice
 short-up = up
 short-down = down
 short-language = 中文
@@ -307,3 +316,7 @@ doctor-cause-colours = the terminal says that it has no colours; roles show by l
 doctor-mend-colours = export TERM=xterm-256color
 doctor-all-well = Everything works here.
 doctor-raft-only = The Raft labs run here; what needs a world of its own does not.
+
+# a world without namespaces
+
+host-notice = This machine refuses namespaces ({ $reason }), so this lab runs on the machine itself, on addresses of its own: n1 is { $address }, n2 the next. `redis-cli -h { $address }` reaches n1; `lab` works as everywhere. `terrarium doctor` says what would mend it.

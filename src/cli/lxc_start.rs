@@ -11,7 +11,7 @@ use crate::container::protocol::State;
 use crate::container::runtime::client::{self, Client};
 use crate::container::runtime::start::{self, Launch};
 use crate::container::runtime::terminal::{self, Escape};
-use crate::container::runtime::{Error, store};
+use crate::container::runtime::{Error, network, store};
 use crate::container::spec::Spec;
 
 static START: Tool = Tool {
@@ -76,6 +76,7 @@ fn launch(asked: &Asked) -> Result<Launch, Error> {
     if let Some(log) = asked.value("console-log") {
         spec.console_log = Some(log.into());
     }
+    network::assign(&mut spec)?;
     let plan = Plan::make(&spec, &store::facts(&spec)?).map_err(Error::said)?;
     for note in spec.notes.iter().chain(&plan.notes) {
         asked.say(note);

@@ -221,7 +221,7 @@ impl Spec {
             "uts.name" => self.hostname = value.into(),
             "mount.entry" => list(&mut self.mounts, value, |v| Ok(v.into()))?,
             "mount.fstab" => list(&mut self.fstabs, value, |v| Ok(v.into()))?,
-            "mount.auto" => words(&mut self.auto, value, |w| known_auto(w))?,
+            "mount.auto" => words(&mut self.auto, value, known_auto)?,
             "autodev" => self.autodev = boolean(value)?,
             "autodev.tmpfs.size" => {}
             "tty.max" => self.ttys = count(value, 63)?,

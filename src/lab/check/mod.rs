@@ -182,7 +182,8 @@ impl Eyes {
         work: impl FnOnce() -> Result<T, String> + Send + 'static,
     ) -> Result<T, String> {
         let (done, answer) = std::sync::mpsc::channel();
-        std::thread::spawn(move || done.send(work()));
+        let patient = std::thread::Builder::new().name("patient".into());
+        patient.spawn(move || done.send(work())).map_err(|e| format!("starting a thread: {e}"))?;
         let deadline = Instant::now() + limit;
         loop {
             match answer.recv_timeout(Duration::from_millis(50)) {

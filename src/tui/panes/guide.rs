@@ -236,8 +236,25 @@ pub fn markdown(text: &str, theme: &Theme, width: usize) -> Vec<Line<'static>> {
     let table = u16::try_from(width).unwrap_or(u16::MAX);
     let options = Options::new(Sheet(theme.clone())).table_width(table);
     let text = tui_markdown::from_str_with_options(text, &options);
-    text.lines.into_iter().map(own).collect()
+    let mut code = false;
+    let mut lines = Vec::new();
+    for mut line in text.lines.into_iter().map(own) {
+        if line.spans.iter().any(|s| s.content.starts_with(FENCE)) {
+            code = !code;
+            lines.push(Line::default());
+        } else {
+            if code {
+                line.spans.insert(0, ratatui::text::Span::raw("    "));
+            }
+            lines.push(line);
+        }
+    }
+    lines.dedup_by(|a, b| a.width() == 0 && b.width() == 0);
+    lines
 }
+
+/// Stands for a code block's fence until the block is indented.
+const FENCE: char = '\u{2}';
 
 fn own(line: Line<'_>) -> Line<'static> {
     let spans = line.spans.into_iter().map(|s| ratatui::text::Span::styled(s.content.into_owned(), s.style));
@@ -259,7 +276,7 @@ impl StyleSheet for Sheet {
         self.0.of(Paint::Code)
     }
     fn code_block_fence(&self) -> &str {
-        ""
+        "\u{2}"
     }
     fn link(&self) -> Style {
         self.0.of(Paint::Accent)
