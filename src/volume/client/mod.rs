@@ -5,13 +5,14 @@
 //! replica set: transactions, leases, reads), [`wire`] and its TCP form [`net`] and [`connection`]. [`session`] holds them together;
 //! [`manager`] is where volumes come from.
 //!
-//! The same client heals ([`heal`], [`shd`]), answers `heal info` ([`info`]) and moves files; [`role`] makes processes of it.
+//! The same client heals ([`heal`], [`shd`]), answers `heal info` ([`info`]) and moves files ([`migrate`]); [`role`] makes processes of it.
 
 pub mod connection;
 pub mod files;
 pub mod heal;
 pub mod info;
 pub mod manager;
+pub mod migrate;
 pub mod mount;
 pub mod net;
 pub mod role;

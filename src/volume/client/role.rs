@@ -142,12 +142,5 @@ fn follow(
     std::thread::Builder::new().name("manager".into()).spawn(body).map(drop)
 }
 
+pub use super::migrate::run as rebalance;
 pub use super::shd::run as heal;
-
-/// Moves a volume's files.
-///
-/// # Errors
-/// If it cannot start.
-pub fn rebalance(_source: &Source, _machine: &str, _volume_id: &str, _mode: &str) -> io::Result<()> {
-    Err(io::Error::other("nothing to move yet"))
-}
