@@ -254,7 +254,7 @@ fn collect(dir: &Dir, folder: &str, name: &str, items: &mut Vec<Item>) {
     }
 }
 
-/// The `config` that `lxc-create` writes. `base` is what `-f FILE` or `/etc/lxc/default.conf` gives for every container.
+/// The `config` that `lxc-create` writes. `rootfs` is the value of `lxc.rootfs.path`, `base` is what `-f FILE` or `/etc/lxc/default.conf` gives for every container.
 pub fn config(template: &str, name: &str, rootfs: &str, base: &str, extra: &str) -> String {
     let base = if base.is_empty() { "lxc.net.0.type = empty\n" } else { base };
     let newline = if base.ends_with('\n') { "" } else { "\n" };
@@ -262,7 +262,7 @@ pub fn config(template: &str, name: &str, rootfs: &str, base: &str, extra: &str)
         "# Template used to create this container: {template}\n\
          # For additional config options, please look at lxc.container.conf(5)\n\n\
          {base}{newline}\
-         lxc.rootfs.path = dir:{rootfs}\n\n\
+         lxc.rootfs.path = {rootfs}\n\n\
          # Common configuration\n\
          lxc.include = /usr/share/lxc/config/common.conf\n\n\
          # Container specific configuration\n\
@@ -320,7 +320,7 @@ mod tests {
         let recipe = Recipe::of("debian", "aufstest1", &host()).unwrap();
         let hostname = recipe.items.iter().find(|i| path(i) == "/etc/hostname").unwrap();
         assert_eq!(hostname, &Item::Text("/etc/hostname".into(), 0o644, "aufstest1\n".into()));
-        let config = config("debian", "aufstest1", "/var/lib/lxc/aufstest1/rootfs", "", "");
+        let config = config("debian", "aufstest1", "dir:/var/lib/lxc/aufstest1/rootfs", "", "");
         assert!(config.contains("lxc.rootfs.path = dir:/var/lib/lxc/aufstest1/rootfs\n"));
         assert!(config.contains("lxc.uts.name = aufstest1\n") && config.contains("lxc.net.0.type = empty\n"));
     }
