@@ -303,8 +303,10 @@ fn at_a_terminal() {
         terminal.press("tty; stty size\n");
         terminal.wait_for("/dev/pts/");
         terminal.wait_for("33 101");
-        terminal.press("sleep 1000\n");
+        terminal.press("echo rea''dy; sleep 1000\n");
+        terminal.wait_for("ready");
         terminal.press("\x03");
+        terminal.wait_for("root@c1:");
         terminal.press("echo in''terrupted $?\n");
         terminal.wait_for("interrupted 130");
         terminal.press("exit 5\n");
@@ -312,7 +314,7 @@ fn at_a_terminal() {
         terminal.wait_for("Connected to tty 1");
         terminal.press("\n");
         terminal.wait_for("c1 login:");
-        terminal.press("\x01q");
+        terminal.press("\u{1}q");
         terminal.wait_for("left 0");
     }
 }

@@ -26,9 +26,9 @@ pub fn mount(place: &Place, spec: &mut Spec) -> Result<Option<PathBuf>, Error> {
     Ok(fresh.then_some(point))
 }
 
-/// The mount option that names the branches, topmost first.
+/// The mount option that names the branches, topmost first. What a lower one hides (`.wh.NAME`) is hidden.
 fn branches(lower: &[String], upper: &str) -> String {
-    let below: String = lower.iter().map(|path| format!(":{path}=ro")).collect();
+    let below: String = lower.iter().map(|path| format!(":{path}=ro+wh")).collect();
     format!("br={upper}=rw{below}")
 }
 
@@ -62,6 +62,6 @@ mod tests {
     /// The writable branch is on top, the image's layers below it in their order.
     #[test]
     fn the_order_of_branches() {
-        assert_eq!(branches(&["/l2".into(), "/l1".into()], "/w"), "br=/w=rw:/l2=ro:/l1=ro");
+        assert_eq!(branches(&["/l2".into(), "/l1".into()], "/w"), "br=/w=rw:/l2=ro+wh:/l1=ro+wh");
     }
 }
