@@ -18,6 +18,7 @@ pane-log = Log
 pane-shell = Shell
 pane-events = Events
 pane-output = Output
+pane-messages = Messages
 
 guide-step = step { $step } of { $steps }
 guide-empty = The guide comes with the lab.
@@ -28,6 +29,10 @@ guide-predict-how = Enter: answer, before you try it
 guide-predict-open = Answered. What happens will tell.
 guide-go-on = Press n for the next step.
 guide-finished = That was the last step of this lab. q goes back to the list.
+guide-preparing = Setting the stage for this step
+guide-showing = Showing how it is done
+guide-stuck = This step cannot be prepared: { $why }. u tries again.
+guide-truth = What happened: { $truth }
 check-running = Checking
 check-passed = Passed
 check-failed = Not yet
@@ -64,6 +69,8 @@ events-empty = Nothing has happened yet.
 events-story = the story
 events-messages = messages
 events-all = everything
+messages-empty = No message is on its way. H holds the messages of a link; they wait here.
+messages-count = { $held } held, { $all } on the way
 output-empty = No process has written anything yet.
 output-filter = only
 
@@ -106,6 +113,7 @@ where-log = In the log
 where-shell = In the shell
 where-events = In the events
 where-output = In the output
+where-messages = In the messages
 
 # Actions
 verb-help = help: every key
@@ -133,6 +141,7 @@ verb-go-log = to the log
 verb-go-shell = to the shell
 verb-go-events = to the events
 verb-go-output = to the output
+verb-go-messages = to the messages
 verb-zoom = this pane alone, and back
 verb-search = search in this pane
 verb-next-match = next place found
@@ -173,6 +182,10 @@ short-help = help
 short-palette = do
 short-back = back
 short-enter = open
+short-answer = answer
+short-deliver = deliver
+short-drop = lose
+short-double = twice
 short-up = up
 short-down = down
 short-language = 中文
@@ -258,3 +271,52 @@ why-split = no majority, its timer ran out again
 why-stale_term = the term is old
 why-already_voted = it has voted already
 why-log_not_up_to_date = the candidate's log is behind its own
+
+# doctor: what this machine can do
+
+doctor-kernel = kernel
+doctor-userns = user namespaces
+doctor-mounts = private mounts
+doctor-pidns = process namespaces
+doctor-netns = private network
+doctor-overlay = overlayfs
+doctor-fuse = FUSE
+doctor-ids = mapped ids
+doctor-world = a whole world
+doctor-terminal = terminal size
+doctor-utf8 = UTF-8
+doctor-colours = colours
+doctor-detail-root = as root: namespaces without a user namespace, a fence and no wall
+doctor-detail-ids = { $count } ids
+doctor-detail-size = { $columns } × { $rows }
+doctor-detail-took = opened and closed in { $ms } ms
+doctor-cause-kernel = Linux 5.12 or newer is needed to make folders read-only with all that is mounted below
+doctor-mend-kernel = install a newer kernel
+doctor-cause-apparmor = AppArmor forbids user namespaces to ordinary programs (Ubuntu's default since 23.10)
+doctor-mend-apparmor = sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0
+doctor-cause-clone = the system forbids user namespaces to ordinary users
+doctor-mend-clone = sudo sysctl -w kernel.unprivileged_userns_clone=1
+doctor-cause-max = the system allows no user namespaces at all
+doctor-mend-max = sudo sysctl -w user.max_user_namespaces=15000
+doctor-cause-seccomp = a filter forbids it; this is most likely a container
+doctor-mend-seccomp = start the container with: --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined
+doctor-cause-refused = the kernel refused: { $reason }
+doctor-mend-refused = in a container: docker run --privileged; else ask who runs this machine
+doctor-cause-fuse = /dev/fuse is missing or closed to you: the union and volume labs need it, the Raft labs do not
+doctor-mend-fuse = sudo modprobe fuse && sudo chmod 666 /dev/fuse   (in a container: --device /dev/fuse)
+doctor-cause-overlay = the kernel refuses overlayfs here; folders of links stand in for it
+doctor-mend-overlay = nothing needs to be done
+doctor-cause-ids = without newuidmap there is one id inside: chown to others fails there
+doctor-mend-ids = sudo apt install uidmap && sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER
+doctor-cause-terminal = the screen wants 80 × 24 at least
+doctor-mend-terminal = make the window larger or the font smaller
+doctor-cause-utf8 = the locale is not UTF-8: Chinese texts and frames will be garbled
+doctor-mend-utf8 = export LC_ALL=C.UTF-8
+doctor-cause-colours = the terminal says that it has no colours; roles show by letter and shape
+doctor-mend-colours = export TERM=xterm-256color
+doctor-all-well = Everything works here.
+doctor-raft-only = The Raft labs run here; what needs a world of its own does not.
+
+# a world without namespaces
+
+host-notice = This machine refuses namespaces ({ $reason }), so this lab runs on the machine itself, on addresses of its own: n1 is { $address }, n2 the next. `redis-cli -h { $address }` reaches n1; `lab` works as everywhere. `terrarium doctor` says what would mend it.

@@ -13,11 +13,12 @@ clock-frozen = 已冻结（空格继续）
 
 # 窗格
 pane-guide = 指南
-pane-cluster = 集群
+pane-cluster = 节点
 pane-log = 日志
 pane-shell = 命令行
 pane-events = 事件
 pane-output = 输出
+pane-messages = 消息
 
 guide-step = 第 { $step } 步，共 { $steps } 步
 guide-empty = 指南随实验打开。
@@ -28,17 +29,21 @@ guide-predict-how = 动手之前，按 Enter 先作答
 guide-predict-open = 已作答，结果会给出答案。
 guide-go-on = 按 n 进入下一步。
 guide-finished = 这是本实验的最后一步。按 q 回到列表。
+guide-preparing = 正在为这一步布置场景
+guide-showing = 正在演示怎么做
+guide-stuck = 这一步没有布置好：{ $why }。按 u 再试一次。
+guide-truth = 实际发生的是：{ $truth }
 check-running = 正在检查
 check-passed = 通过
 check-failed = 还没有通过
 
-cluster-leader = 领导者 { $name }，任期 { $term }
-cluster-no-leader = 没有领导者
+cluster-leader = leader { $name }，term { $term }
+cluster-no-leader = 没有 leader
 cluster-empty = 还没有节点在运行。在命令行里输入：lab nodes 3
-cluster-term = 任期
-cluster-vote = 投票
+cluster-term = term
+cluster-vote = 投给
 cluster-votes = 得票
-cluster-commit = 提交
+cluster-commit = commit
 cluster-held = 扣留
 cluster-flying = 在途
 cluster-waiting = 扣留了 { $n } 条消息：o 选择，d 放行
@@ -46,11 +51,11 @@ cluster-keys = K 杀死  s 启动  - 断开  + 恢复  v 标记链路的另一�
 cluster-mark-first = 先用 v 标记链路的另一端
 cluster-no-messages = 没有在途的消息。
 table-node = 节点
-table-indexes = 提交
+table-indexes = commit
 table-timer = 选举定时器
-role-leader = 领导者
-role-candidate = 候选者
-role-follower = 跟随者
+role-leader = leader
+role-candidate = candidate
+role-follower = follower
 role-down = 已停机
 role-paused = 已暂停
 
@@ -61,6 +66,8 @@ events-empty = 还什么都没有发生。
 events-story = 经过
 events-messages = 消息
 events-all = 全部
+messages-empty = 没有在途的消息。H 扣留一条链路的消息，它们就会停在这里。
+messages-count = { $held } 条扣留，{ $all } 条在途
 output-empty = 还没有进程输出过什么。
 output-filter = 只看
 
@@ -98,11 +105,12 @@ where-everywhere = 任何地方
 where-lab = 实验中
 where-searching = 搜索时
 where-guide = 指南
-where-cluster = 集群
+where-cluster = 节点
 where-log = 日志
 where-shell = 命令行
 where-events = 事件
 where-output = 输出
+where-messages = 消息
 
 # 动作
 verb-help = 帮助：所有按键
@@ -125,11 +133,12 @@ verb-half-down = 下半页
 verb-next-pane = 下一个窗格
 verb-prev-pane = 上一个窗格
 verb-go-guide = 到指南
-verb-go-cluster = 到集群
+verb-go-cluster = 到节点
 verb-go-log = 到日志
 verb-go-shell = 到命令行
 verb-go-events = 到事件
 verb-go-output = 到输出
+verb-go-messages = 到消息
 verb-zoom = 只看这个窗格，再按还原
 verb-search = 在此窗格中搜索
 verb-next-match = 下一处
@@ -170,6 +179,10 @@ short-help = 帮助
 short-palette = 执行
 short-back = 返回
 short-enter = 打开
+short-answer = 作答
+short-deliver = 放行
+short-drop = 丢弃
+short-double = 重复
 short-up = 上
 short-down = 下
 short-language = English
@@ -225,10 +238,10 @@ ev-delivered = { $id } 到达
 ev-dropped = { $id } 丢失：{ $why }
 ev-held = { $id } 被扣留
 ev-lost = 忙不过来，有 { $count } 个事件没有报告
-ev-booted = 开机，任期 { $term }，日志到 { $last }
-ev-state = 在任期 { $term } 成为{ $role }：{ $why }
-ev-vote = 在任期 { $term } 投票给 { $candidate }
-ev-no-vote = 在任期 { $term } 拒绝投票给 { $candidate }：{ $why }
+ev-booted = 启动，term { $term }，日志到 { $last }
+ev-state = 在 term { $term } 成为 { $role }：{ $why }
+ev-vote = 在 term { $term } 投票给 { $candidate }
+ev-no-vote = 在 term { $term } 拒绝投票给 { $candidate }：{ $why }
 ev-timer = { $ms } 毫秒后选举超时
 ev-appended = 追加 { $entries }
 ev-truncated = 删除从 { $from } 起的条目
@@ -248,10 +261,60 @@ rule-dup = 重复 { $n }%
 rule-clear = 正常
 why-election_timeout = 选举定时器到点
 why-won = 得到多数票
-why-higher_term = 听说了更高的任期
-why-found_leader = 收到领导者的消息
+why-higher_term = 听说了更高的 term
+why-found_leader = 收到 leader 的消息
 why-voted = 投出了票
 why-split = 没有多数，定时器又到点
-why-stale_term = 任期太旧
+why-stale_term = term 太旧
 why-already_voted = 已经投过票
+why-log_not_up_to_date = candidate 的日志比它旧
 why-log_not_up_to_date = 候选者的日志比它旧
+
+# doctor：这台机器能做什么
+
+doctor-kernel = 内核
+doctor-userns = 用户命名空间
+doctor-mounts = 私有挂载
+doctor-pidns = 进程命名空间
+doctor-netns = 私有网络
+doctor-overlay = overlayfs
+doctor-fuse = FUSE
+doctor-ids = 映射的 id
+doctor-world = 完整的世界
+doctor-terminal = 终端大小
+doctor-utf8 = UTF-8
+doctor-colours = 颜色
+doctor-detail-root = 以 root 运行：没有用户命名空间，是栅栏而不是墙
+doctor-detail-ids = { $count } 个 id
+doctor-detail-size = { $columns } × { $rows }
+doctor-detail-took = 打开并关闭用了 { $ms } 毫秒
+doctor-cause-kernel = 需要 Linux 5.12 或更新，才能把目录连同其下的挂载一起设为只读
+doctor-mend-kernel = 安装更新的内核
+doctor-cause-apparmor = AppArmor 不许普通程序使用用户命名空间（Ubuntu 23.10 起的默认设置）
+doctor-mend-apparmor = sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0
+doctor-cause-clone = 系统不许普通用户使用用户命名空间
+doctor-mend-clone = sudo sysctl -w kernel.unprivileged_userns_clone=1
+doctor-cause-max = 系统完全不允许用户命名空间
+doctor-mend-max = sudo sysctl -w user.max_user_namespaces=15000
+doctor-cause-seccomp = 有过滤器禁止了它；这里多半是一个容器
+doctor-mend-seccomp = 启动容器时加上：--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined
+doctor-cause-refused = 内核拒绝了：{ $reason }
+doctor-mend-refused = 在容器里：docker run --privileged；否则请问这台机器的管理员
+doctor-cause-fuse = /dev/fuse 不存在或者你打不开：联合挂载和卷的实验需要它，Raft 实验不需要
+doctor-mend-fuse = sudo modprobe fuse && sudo chmod 666 /dev/fuse   （在容器里：--device /dev/fuse）
+doctor-cause-overlay = 内核在这里拒绝 overlayfs；改用符号链接目录代替
+doctor-mend-overlay = 什么都不用做
+doctor-cause-ids = 没有 newuidmap，里面只有一个 id：在里面 chown 给别人会失败
+doctor-mend-ids = sudo apt install uidmap && sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER
+doctor-cause-terminal = 屏幕至少要 80 × 24
+doctor-mend-terminal = 把窗口放大，或者把字体调小
+doctor-cause-utf8 = 区域设置不是 UTF-8：中文和边框会乱码
+doctor-mend-utf8 = export LC_ALL=C.UTF-8
+doctor-cause-colours = 终端说它没有颜色；角色用字母和形状表示
+doctor-mend-colours = export TERM=xterm-256color
+doctor-all-well = 这里一切正常。
+doctor-raft-only = Raft 实验可以在这里运行；需要独立世界的实验不行。
+
+# 没有命名空间的世界
+
+host-notice = 这台机器不许使用命名空间（{ $reason }），所以这个实验直接在本机上运行，用它自己的地址：n1 是 { $address }，n2 依次加一。用 `redis-cli -h { $address }` 访问 n1；`lab` 命令照常可用。`terrarium doctor` 会告诉你怎样修好。

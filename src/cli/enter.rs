@@ -23,6 +23,9 @@ struct Args {
     /// Which world, where several run.
     #[arg(long, value_name = "NAME")]
     world: Option<String>,
+    /// The folder to start in.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<OsString>,
     /// End when the calling process ends.
     #[arg(long, hide = true)]
     tied: bool,
@@ -44,7 +47,8 @@ fn join(args: Args) -> Result<u8> {
         let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     }
     let place = args.world.as_deref().map_or_else(only_world, Place::of)?;
-    let dir = std::env::current_dir().map_or_else(|_| "/".into(), std::path::PathBuf::into_os_string);
+    let here = || std::env::current_dir().map_or_else(|_| "/".into(), std::path::PathBuf::into_os_string);
+    let dir = args.dir.unwrap_or_else(here);
     enter::join(&place)?;
     enter::run(&enter::Job { argv: args.command, dir, world: place.name })
 }

@@ -8,9 +8,16 @@
 //! interrupted; `run` passes on its command's own, with 125 for its own failures.
 
 mod apt;
+mod brick;
+mod doctor;
 mod enter;
+mod gluster;
+mod glusterd;
+mod glusterfs;
 mod hidden;
+mod host;
 pub mod lab;
+mod labs;
 mod lxc;
 mod lxc_attach;
 mod lxc_console;
@@ -20,25 +27,34 @@ mod lxc_ls;
 mod lxc_start;
 mod lxc_stop;
 mod mount_aufs;
+mod mount_glusterfs;
 mod node;
+mod outer;
 mod run;
+mod screen;
 mod su;
 mod sudo;
 mod systemctl;
 mod umount_aufs;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::sandbox::shims;
+
 /// What a verb is: its arguments without the verb itself in, the exit code out.
 pub type Verb = fn(&[OsString]) -> ExitCode;
 
-/// The verbs and the names of tools that the binary answers to, each with its function.
-const VERBS: &[(&str, Verb)] = &[
+/// The tools that the binary stands in for, by the name under which it is called; inside a world they are on PATH.
+const TOOLS: &[(&str, Verb)] = &[
+    ("gluster", gluster::main),
+    ("glusterd", glusterd::main),
+    ("glusterfs", glusterfs::main),
+    ("lab", lab::main),
     ("lxc-attach", lxc_attach::attach),
     ("lxc-config", lxc_ls::config),
     ("lxc-console", lxc_console::console),
@@ -60,37 +76,102 @@ const VERBS: &[(&str, Verb)] = &[
     ("su", su::main),
     ("sudo", sudo::main),
     ("systemctl", systemctl::systemctl),
-    ("run", run::main),
-    ("enter", enter::main),
-    ("lab", lab::main),
+    ("mount.glusterfs", mount_glusterfs::main),
+    ("mount.fuse.glusterfs", mount_glusterfs::main),
+    ("umount.glusterfs", mount_glusterfs::unmount),
+    ("umount.fuse.glusterfs", mount_glusterfs::unmount),
     ("mount.aufs", mount_aufs::main),
     ("mount.fuse.aufs", mount_aufs::main),
     ("umount.aufs", umount_aufs::main),
     ("umount.fuse.aufs", umount_aufs::main),
-    ("world", hidden::world),
-    ("init", hidden::init),
-    ("keeper", hidden::keeper),
-    ("server", hidden::server),
-    ("remove-world", hidden::remove_world),
-    ("node", node::main),
 ];
 
-/// The program: finds the verb by its own name or first argument and runs it.
+/// The program's own verbs, with one line of help; those without one are for the program itself.
+const VERBS: &[(&str, Verb, &str)] = &[
+    ("run", run::main, "a fresh world for one command, or a shell"),
+    ("enter", enter::main, "join a running world from another terminal"),
+    ("doctor", doctor::main, "what this machine can do, and what would mend it"),
+    ("probe", doctor::probe, ""),
+    ("lab", labs::main, "the course's tools: list, lint, test, schema"),
+    ("brick", brick::main, "one brick of a volume, by hand"),
+    ("node", node::main, "one Raft node, by hand"),
+    ("screen", screen::main, ""),
+    ("world", hidden::world, ""),
+    ("init", hidden::init, ""),
+    ("keeper", hidden::keeper, ""),
+    ("server", hidden::server, ""),
+    ("act-as", lab::run_as, ""),
+    ("remove-world", hidden::remove_world, ""),
+];
+
+/// The program: finds the tool by its own name or the verb by its first argument, and runs it.
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
-    let own = args.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
-    let by = |name: &std::ffi::OsStr| VERBS.iter().find(|(verb, _)| *verb == name).map(|(_, run)| run);
-    if let Some(run) = by(own) {
+    if let Some(run) = tool(&own_name()) {
         return run(&args[1..]);
     }
-    match args.get(1).and_then(|word| by(word)) {
+    let Some(word) = args.get(1) else {
+        return if is_shim() { other(&own_name()) } else { outer::main(&[]) };
+    };
+    let verb = VERBS.iter().find(|(verb, ..)| *verb == word).map(|(_, run, _)| *run);
+    match verb.or_else(|| tool(word)) {
         Some(run) => run(&args[2..]),
-        None => {
-            eprintln!("terrarium: no such command; try `terrarium --help`");
-            ExitCode::from(2)
-        }
+        None => other(word),
     }
 }
+
+/// The name under which the program was called.
+fn own_name() -> OsString {
+    std::env::args_os().next().and_then(|path| Path::new(&path).file_name().map(OsStr::to_owned)).unwrap_or_default()
+}
+
+/// Whether the program was called by the name of a tool that it stands in for.
+fn is_shim() -> bool {
+    let own = own_name();
+    own != "terrarium" && shims::COMMANDS.iter().chain(shims::MOUNT_HELPERS).any(|name| *name == own)
+}
+
+fn tool(name: &OsStr) -> Option<Verb> {
+    TOOLS.iter().find(|(tool, _)| *tool == name).map(|(_, run)| *run)
+}
+
+/// A first argument that is neither verb nor tool.
+fn other(word: &OsStr) -> ExitCode {
+    match word.to_str() {
+        Some("help" | "--help" | "-h") => say(&help()),
+        Some("--version" | "-V") => println!("terrarium {}", env!("CARGO_PKG_VERSION")),
+        _ if is_shim() => {
+            eprintln!("{}: terrarium does not have this command yet", own_name().display());
+            return ExitCode::from(3);
+        }
+        _ => {
+            eprintln!("terrarium: there is no command ‘{}’; `terrarium --help` shows those there are", word.display());
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn help() -> String {
+    let mut text = String::from(HELP);
+    for (verb, _, says) in VERBS.iter().filter(|(.., says)| !says.is_empty()) {
+        text += &format!("  {verb:<10} {says}\n");
+    }
+    text
+}
+
+/// The head of the help.
+const HELP: &str = "\
+A distributed system under glass, in your terminal.
+
+Examples:
+  terrarium                                      the screen: labs, live panes
+  terrarium run                                  a shell in a fresh world
+  terrarium run --nodes 3 -- redis-cli -h n1 SET x 5
+  terrarium enter                                join the running world from here
+
+Commands (each has --help):
+";
 
 /// Parses a verb's arguments with clap; prints help or the usage error and gives the exit code where they are not to be had.
 fn parse<T: Parser>(name: &str, args: &[OsString]) -> Result<T, ExitCode> {
@@ -98,6 +179,11 @@ fn parse<T: Parser>(name: &str, args: &[OsString]) -> Result<T, ExitCode> {
         let _ = error.print();
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
     })
+}
+
+/// Writes to standard output; a reader that went away (`| head`) is no failure.
+fn say(text: &str) {
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
 }
 
 /// Prints the one line of a failure and gives its exit code.

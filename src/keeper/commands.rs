@@ -184,7 +184,10 @@ impl Keeper {
                 continue;
             };
             if let Some(Value::Object(node)) = nodes.iter_mut().find(|node| node["name"] == **name) {
-                node.extend(fresh);
+                let known = fresh
+                    .into_iter()
+                    .map(|(field, value)| if field == "last" { ("last_index".into(), value) } else { (field, value) });
+                node.extend(known.filter(|(field, _)| field != "node"));
             }
         }
         status

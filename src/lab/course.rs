@@ -168,6 +168,16 @@ impl Course {
 }
 
 impl Lab {
+    /// The lab in a folder of its own, with the texts of the check kinds beside the folder or else the built-in ones.
+    ///
+    /// # Errors
+    /// [`Bad`].
+    pub fn from_folder(folder: &Path) -> Result<Self, Bad> {
+        let source = Source::Folder(folder.parent().unwrap_or(Path::new(".")).into());
+        let id = folder.file_name().unwrap_or_default().to_string_lossy();
+        file::lab(&source, &id, &Arc::new(file::words(&source)?))
+    }
+
     /// What all its steps are worth.
     pub fn points(&self) -> u32 {
         self.steps.iter().map(|step| step.points).sum()

@@ -91,7 +91,7 @@ impl Fact {
 
 /// What `$name` stands for once all of `patterns` were seen, and the wall time of the last event.
 fn found(patterns: &[Pattern], name: &str, eyes: &Eyes) -> Option<(String, u64)> {
-    let row = Row { events: patterns.to_vec(), ..Row::default() }.resolved(&|word| eyes.word(word))?;
+    let row = Row { events: patterns.to_vec(), ..Row::default() }.resolved(eyes)?;
     let seen = row.search(&eyes.events);
     let value = seen.bound.get(&format!("${name}")).filter(|_| seen.reached == patterns.len())?;
     Some((super::check::plain(value), seen.time))

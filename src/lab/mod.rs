@@ -15,6 +15,8 @@
 //! * [`session`]: the life of a lab under a student's hands, off the screen's thread. [`progress`]: what stays of it.
 //! * [`prove`]: the machine does every lab: untouched it fails, solved it passes, each mistake is answered.
 //!
+//! [`schema`] is for editors.
+//!
 //! What a screen needs: [`Course::built_in`], [`Session::open`], [`session::View`] and its methods.
 //!
 //! Left out: the report and the grade come from the journal and have modules of their own.
@@ -30,6 +32,7 @@ mod one_key;
 pub mod pattern;
 pub mod progress;
 pub mod prove;
+pub mod schema;
 pub mod select;
 pub mod session;
 pub mod stage;

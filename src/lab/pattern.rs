@@ -4,9 +4,9 @@
 //! event when everything that it names is there and equal; what it does not name may be anything. Two words have
 //! a meaning of their own:
 //!
-//! * `$c`: anything, but the same thing wherever `$c` stands again, in this pattern and in later ones. Thus "*a node
+//! * `$c`: anything that is there (not null), but the same thing wherever `$c` stands again, in this pattern and in later ones. Thus "*a node
 //!   became candidate and the same node became leader in the same term*" is two patterns that share `$c` and `$t`;
-//! * a selector of a machine (`leader`, `was:leader`, `follower:2`) in the place of a machine's name.
+//! * a selector of a machine (`leader`, `was:leader`, `follower:2`) where the event names a machine (`who`, `from`, `to`, …).
 //!
 //! A pattern for a list fits when each of its items fits one of the list's. Left out: numbers are equal or not, never
 //! compared; a rule that needs more than that is a check of its own.
@@ -50,14 +50,14 @@ impl<'de> Deserialize<'de> for Pattern {
 }
 
 impl Pattern {
-    /// The pattern with each of its words replaced: selectors by machines, holes by the student's own values. `None`
-    /// from `find` is a word that nothing stands for now; then the pattern fits nothing.
-    pub fn resolved(&self, find: &dyn Fn(&str) -> Option<String>) -> Option<Self> {
+    /// The pattern with each of its words replaced: selectors by machines, holes by the student's own values. `None` if a
+    /// selector finds no machine now; then the pattern fits nothing.
+    pub fn resolved(&self, words: &dyn Words) -> Option<Self> {
         let who = match &self.who {
-            Some(who) => Some(replaced(who, find)?),
+            Some(who) => Some(replaced("who", who, words)?),
             None => None,
         };
-        Some(Self { who, what: replaced(&self.what, find)? })
+        Some(Self { who, what: replaced("", &self.what, words)? })
     }
 
     /// What `$names` stand for if the pattern fits `event`, given what they stood for before.
@@ -81,6 +81,8 @@ pub struct Seen {
     pub at: u64,
     /// and its wall time.
     pub time: u64,
+    /// Whether all of it was seen, but something that must never be seen as well.
+    pub spoiled: bool,
 }
 
 /// A row of events to look for.
@@ -106,16 +108,16 @@ impl Row {
     }
 
     /// The row with each word replaced as of [`Pattern::resolved`]; `None` if an event of it cannot be now.
-    pub fn resolved(&self, find: &dyn Fn(&str) -> Option<String>) -> Option<Self> {
-        let all = |patterns: &[Pattern]| patterns.iter().map(|p| p.resolved(find)).collect::<Option<Vec<_>>>();
+    pub fn resolved(&self, words: &dyn Words) -> Option<Self> {
+        let all = |patterns: &[Pattern]| patterns.iter().map(|p| p.resolved(words)).collect::<Option<Vec<_>>>();
         // What nothing stands for now cannot have happened.
-        let never = self.never.iter().filter_map(|p| p.resolved(find)).collect();
+        let never = self.never.iter().filter_map(|p| p.resolved(words)).collect();
         Some(Self { events: all(&self.events)?, also: all(&self.also)?, never })
     }
 
     /// Looks for the row among `events`; every `$name` is the same thing throughout.
     pub fn search<E: AsRef<Event>>(&self, events: &[E]) -> Seen {
-        let best = Seen { reached: 0, bound: Bound::new(), at: 0, time: 0 };
+        let best = Seen { reached: 0, bound: Bound::new(), at: 0, time: 0, spoiled: false };
         let mut search = Search { row: self, events, best, budget: BUDGET };
         search.walk(0, 0, 0, &Bound::new());
         search.best
@@ -136,7 +138,8 @@ impl<E: AsRef<Event>> Search<'_, E> {
     /// Goes on from `reached` patterns with the events from number `from` on; `last` was the last of the row proper.
     fn walk(&mut self, reached: usize, from: usize, last: usize, bound: &Bound) -> bool {
         if reached == self.row.len() {
-            return !self.is_spoiled(bound) && self.note(reached, last, bound);
+            self.best.spoiled = self.is_spoiled(bound);
+            return !self.best.spoiled && self.note(reached, last, bound);
         }
         let in_row = reached < self.row.events.len();
         let pattern = if in_row { &self.row.events[reached] } else { &self.row.also[reached - self.row.events.len()] };
@@ -164,7 +167,7 @@ impl<E: AsRef<Event>> Search<'_, E> {
     fn note(&mut self, reached: usize, last: usize, bound: &Bound) -> bool {
         let event = self.events.get(last).map(AsRef::as_ref);
         let (at, time) = event.map_or((0, 0), |e| (e.seq, e.at));
-        self.best = Seen { reached, bound: bound.clone(), at, time };
+        self.best = Seen { reached, bound: bound.clone(), at, time, spoiled: self.best.spoiled };
         true
     }
 }
@@ -173,6 +176,7 @@ fn unify(pattern: &Value, value: &Value, bound: &mut Bound) -> bool {
     match (pattern, value) {
         (Value::String(name), _) if name.starts_with('$') => match bound.get(name) {
             Some(before) => before == value,
+            None if value.is_null() => false,
             None => {
                 bound.insert(name.clone(), value.clone());
                 true
@@ -197,14 +201,27 @@ fn unify(pattern: &Value, value: &Value, bound: &mut Bound) -> bool {
     }
 }
 
-fn replaced(value: &Value, find: &dyn Fn(&str) -> Option<String>) -> Option<Value> {
+/// Fields of events that name a machine; elsewhere `leader` is a role and no selector.
+const MACHINES: &[&str] = &["who", "from", "to", "peer", "leader", "candidate", "voted_for", "forwarded_to"];
+
+/// What the words of a pattern stand for.
+pub trait Words {
+    /// The text with its holes filled.
+    fn fill(&self, text: &str) -> String;
+    /// The machine that a selector finds, or the word itself; `None` if no machine fits now.
+    fn machine(&self, word: &str) -> Option<String>;
+}
+
+fn replaced(field: &str, value: &Value, words: &dyn Words) -> Option<Value> {
     Some(match value {
         Value::String(name) if name.starts_with('$') => value.clone(),
-        Value::String(word) => Value::String(find(word)?),
-        Value::Array(items) => items.iter().map(|item| replaced(item, find)).collect::<Option<_>>()?,
-        Value::Object(map) => Value::Object(
-            map.iter().map(|(key, item)| Some((key.clone(), replaced(item, find)?))).collect::<Option<_>>()?,
-        ),
+        Value::String(word) if MACHINES.contains(&field) => Value::String(words.machine(word)?),
+        Value::String(word) => Value::String(words.fill(word)),
+        Value::Array(items) => items.iter().map(|item| replaced(field, item, words)).collect::<Option<_>>()?,
+        Value::Object(map) => {
+            let each = map.iter().map(|(key, item)| Some((key.clone(), replaced(key, item, words)?)));
+            Value::Object(each.collect::<Option<_>>()?)
+        }
         other => other.clone(),
     })
 }

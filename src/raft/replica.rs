@@ -66,8 +66,10 @@ pub struct Replica {
     /// As a leader: the reads that the node is to confirm.
     reads: HashMap<ReadId, (NodeName, RequestId, super::kv::Query)>,
     next_read: ReadId,
-    /// A snapshot that was taken and has not replaced the log yet.
+    /// A snapshot that was taken, for the log to be replaced later; and one for which it is time.
     ripe: Option<Snapshot>,
+    due: Option<Snapshot>,
+    snapshots: (Index, Index),
     watched: bool,
 }
 
@@ -88,6 +90,8 @@ impl Replica {
             reads: HashMap::new(),
             next_read: 0,
             ripe: None,
+            due: None,
+            snapshots: (SNAPSHOT_EVERY, SNAPSHOT_LAG),
             watched: true,
         })
     }
@@ -105,6 +109,13 @@ impl Replica {
     /// A client waits so many ticks for an answer.
     pub fn set_patience(&mut self, ticks: u64) {
         self.patience = ticks;
+    }
+
+    /// A snapshot is taken at each multiple of `every` entries, and replaces the log `lag` entries later, which are fewer.
+    /// The same on all nodes, or their logs begin at different places.
+    pub fn set_snapshots(&mut self, every: Index, lag: Index) {
+        assert!((1..every).contains(&lag), "a snapshot replaces the log before the next is taken");
+        self.snapshots = (every, lag);
     }
 
     /// Whether each small thing is told, or changes of state alone.
@@ -276,7 +287,11 @@ impl Replica {
 
     fn apply(&mut self, entry: &Entry) -> Option<(RequestId, Reply)> {
         let reply = self.machine.apply(entry);
-        if entry.index.is_multiple_of(SNAPSHOT_EVERY) {
+        let (every, lag) = self.snapshots;
+        if self.ripe.as_ref().is_some_and(|snapshot| snapshot.index + lag == entry.index) {
+            self.due = self.ripe.take();
+        }
+        if entry.index.is_multiple_of(every) {
             let data = rmp_serde::to_vec(&self.machine).expect("a state machine always encodes").into();
             self.ripe = Some(Snapshot { index: entry.index, term: entry.term, data });
         }
@@ -284,8 +299,7 @@ impl Replica {
     }
 
     fn compact(&mut self, effects: &mut Effects) {
-        let ripe = |snapshot: &mut Snapshot| self.machine.applied() >= snapshot.index + SNAPSHOT_LAG;
-        if let Some(snapshot) = self.ripe.take_if(ripe) {
+        if let Some(snapshot) = self.due.take() {
             effects.merge(self.node.compact(snapshot));
         }
     }

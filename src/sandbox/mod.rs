@@ -27,6 +27,7 @@
 //! * [`place`]: where a world lives on disk. [`machines`]: names and addresses. [`shims`]: the tools that we stand in for.
 //! * [`launch`]: the outer stage; [`ids`]: who is mapped to whom; [`root`]: the private root; [`init`]: pid 1.
 //! * [`enter`]: `setns`, and waiting for a command as a shell expects. [`network`]: loopback and its addresses.
+//! * [`probe`]: what this machine allows.
 //! * [`server`]: a machine of the world with a mount and uts namespace of its own.
 //!
 //! Left out: a seccomp filter. The wall is the user namespace; what the kernel allows an unprivileged user to do inside
@@ -39,6 +40,7 @@ pub mod launch;
 pub mod machines;
 pub mod network;
 pub mod place;
+pub mod probe;
 pub mod root;
 pub mod server;
 pub mod shims;

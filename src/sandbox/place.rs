@@ -49,7 +49,8 @@ pub fn state_dir() -> Result<PathBuf> {
 pub fn all() -> Result<Vec<Place>> {
     let worlds = state_dir()?.join("worlds");
     let names = fs::read_dir(worlds).into_iter().flatten().filter_map(|e| e.ok()?.file_name().into_string().ok());
-    let mut places = names.map(|name| Place::of(&name)).collect::<Result<Vec<_>>>()?;
+    let mut places =
+        names.filter(|name| !name.starts_with('.')).map(|name| Place::of(&name)).collect::<Result<Vec<_>>>()?;
     places.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(places)
 }
@@ -78,7 +79,7 @@ impl Place {
     /// If the world runs already, or as of the files.
     pub fn claim(&self) -> Result<Flock<File>> {
         for sub in
-            ["root", "journal", "log", "disk/lxc", "disk/data", "disk/mnt", "disk/srv", "disk/home", "disk/glusterd"]
+            ["root", "journal", "log", "disk/lxc", "disk/data/brick1", "disk/mnt", "disk/srv", "disk/home", "disk/glusterd"]
         {
             let path = self.dir.join(sub);
             fs::create_dir_all(&path).when(|| format!("making {}", path.display()))?;
@@ -95,6 +96,24 @@ impl Place {
     pub fn is_running(&self) -> bool {
         let Ok(file) = File::open(self.dir.join("lock")) else { return false };
         Flock::lock(file, FlockArg::LockSharedNonblock).is_err()
+    }
+
+    /// Puts the world back to its beginning: its journal and logs go to `worlds/.attic/`, numbered; its disks are removed.
+    ///
+    /// # Errors
+    /// As of the files.
+    pub fn archive(&self) -> Result<()> {
+        if !self.dir.is_dir() {
+            return Ok(());
+        }
+        let attic = state_dir()?.join("worlds/.attic");
+        let number = (1..).find(|n| !attic.join(format!("{}.{n}", self.name)).exists()).unwrap_or(1);
+        let kept = attic.join(format!("{}.{number}", self.name));
+        fs::create_dir_all(&kept).when(|| format!("making {}", kept.display()))?;
+        for evidence in ["journal", "log"] {
+            let _ = fs::rename(self.dir.join(evidence), kept.join(evidence));
+        }
+        self.remove()
     }
 
     /// Removes the world's folder. Files of mapped ids are removed as their owner.

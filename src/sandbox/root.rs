@@ -5,8 +5,8 @@
 //! | path | what |
 //! |---|---|
 //! | `/bin` `/usr` `/home` `/opt` … | the host's, bound read-only with everything mounted below |
-//! | `/etc` `/var` `/usr/sbin` (and `/sbin`, `/root`) | the host's under a layer of our own (overlayfs on the tmpfs): writable, forgotten at the end |
-//! | `/var/lib/lxc` `/var/lib/glusterd` `/var/log/glusterfs` `/data` `/mnt` `/srv` | the world's, kept in its folder |
+//! | `/etc` `/var` `/usr/sbin` (and `/sbin`; for `run` by root, `/root`) | the host's under a layer of our own (overlayfs on the tmpfs): writable, forgotten at the end |
+//! | `/var/lib/lxc` `/var/lib/glusterd` `/data` `/mnt` `/srv` (else `/root`) | the world's, kept in its folder |
 //! | `/tmp` `/run` `/dev` `/dev/shm` | fresh and private |
 //! | `/proc` | of the world's own pid namespace |
 //! | the working folder | the host's, writable, at its own path |
@@ -112,7 +112,7 @@ impl Root {
         mount(Some(&self.place.dir), &world, None::<&str>, MsFlags::MS_BIND, None::<&str>)
             .when(|| "binding the world's folder")?;
         symlink("world/keeper.sock", root.join("run/terrarium/keeper.sock")).when(|| "linking the keeper's socket")?;
-        if fs::read_dir("/root").is_ok() {
+        if self.work.is_some() && fs::read_dir("/root").is_ok() {
             layer(root, Path::new("/root"))?;
         } else {
             folder("root", 0o700)?;
@@ -259,7 +259,7 @@ fn bind(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Binds a directory or file with everything mounted below it, all of it read-only.
-fn bind_read_only(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn bind_read_only(from: &Path, to: &Path) -> Result<()> {
     if from.is_dir() && !to.is_dir() {
         fs::create_dir_all(to).when(|| format!("making {}", to.display()))?;
     }

@@ -44,8 +44,24 @@ pub struct Guide {
     pub passed: bool,
     /// What is said after passing, in Markdown.
     pub debrief: String,
-    /// Anything that the course does at the moment (`resetting`), in words; empty if nothing.
-    pub busy: String,
+    /// What the course does at the moment.
+    pub busy: Busy,
+    /// Something about the progress that should be read; empty if nothing.
+    pub notice: String,
+}
+
+/// What the course does at the moment, besides checking.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Busy {
+    /// Nothing: it is the person's turn.
+    #[default]
+    No,
+    /// It brings the world to where the step begins.
+    Preparing,
+    /// It shows how the step is done.
+    Showing,
+    /// It could not; why, in one line.
+    Stuck(String),
 }
 
 /// A check's state.
@@ -89,7 +105,9 @@ pub struct Question {
     pub chosen: Option<usize>,
     /// Whether it was right, once that is known.
     pub right: Option<bool>,
-    /// Why, once that is known.
+    /// What happened, as a choice in words, once that is known.
+    pub truth: String,
+    /// Why, once that is known; Markdown.
     pub because: String,
 }
 

@@ -27,7 +27,7 @@ use super::pty::{self, Pty};
 use super::terminal::Screen;
 use super::text::Texts;
 use super::theme::Theme;
-use super::tutor::{Lesson, Tutor};
+use super::tutor::Tutor;
 use super::ui::{FRAME, Place, Ui};
 use super::{update, view};
 
@@ -295,7 +295,7 @@ impl Loop {
             Effect::Shell(columns, rows) => return self.size_shell(columns, rows),
             Effect::Copy(text) => return self.copy(&text),
             Effect::Suspend => return self.suspend(),
-            Effect::Redraw => self.screen.terminal.clear()?,
+            Effect::Redraw => self.screen.forget()?,
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use crossterm::cursor::Show;
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
-use crossterm::terminal::{self, EnterAlternateScreen, LeaveAlternateScreen};
+use crossterm::terminal::{self, Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen};
 use crossterm::{execute, queue};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::unistd::Pid;
@@ -55,7 +55,18 @@ impl Screen {
     pub fn retake(&mut self) -> io::Result<()> {
         TAKEN.store(false, SeqCst);
         take()?;
-        self.terminal.clear()
+        self.forget()
+    }
+
+    /// Forgets what was drawn: the next frame is drawn whole. (The library's own `clear` would ask the terminal where
+    /// its cursor is, and wait for the answer on the keyboard that the loop reads.)
+    ///
+    /// # Errors
+    /// As of the terminal.
+    pub fn forget(&mut self) -> io::Result<()> {
+        execute!(stdout(), Clear(ClearType::All))?;
+        self.terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
+        Ok(())
     }
 
     /// Writes an escape sequence that draws nothing.

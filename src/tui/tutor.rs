@@ -1,6 +1,8 @@
 //! What the screen wants of the course. The labs, their checks and the progress are `lab`'s ([`course`] is the adapter); the
 //! screen shows what it is told and passes on what the person wishes.
 
+pub mod course;
+
 use std::path::Path;
 
 use super::action::Wish;

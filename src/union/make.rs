@@ -31,13 +31,7 @@ impl<B: Branch> Union<B> {
     ///
     /// # Errors
     /// `EEXIST`, `EROFS`, `EPERM` (reserved names), `ENAMETOOLONG`; those of the branch.
-    pub fn make(
-        &self,
-        parent: &Arc<Node<B>>,
-        name: &OsStr,
-        new: New<'_>,
-        caller: &Caller,
-    ) -> Result<(Arc<Node<B>>, Stat)> {
+    pub fn make(&self, parent: &Arc<Node<B>>, name: &OsStr, new: New<'_>, caller: &Caller) -> Result<(Arc<Node<B>>, Stat)> {
         names::check(name)?;
         let mut changes = self.change.lock().unwrap();
         alive(parent)?;
@@ -51,9 +45,7 @@ impl<B: Branch> Union<B> {
             self.remove_whiteout(&at, name, || parent.path_of(name))?;
         }
         let places = match new {
-            New::Dir(_) => {
-                vec![Place { member: at.member.clone(), dir: at.member.branch.dir(&at.dir, name)?, key: stat.key }]
-            }
+            New::Dir(_) => vec![Place { member: at.member.clone(), dir: at.member.branch.dir(&at.dir, name)?, key: stat.key }],
             _ => Vec::new(),
         };
         let floor = if matches!(new, New::Dir(_)) { chosen.floor.or_else(|| Some(at.member.clone())) } else { None };
@@ -64,13 +56,7 @@ impl<B: Branch> Union<B> {
         Ok(made)
     }
 
-    fn make_other(
-        &self,
-        at: &Place<B>,
-        name: &OsStr,
-        new: New<'_>,
-        caller: &Caller,
-    ) -> Result<(Stat, Option<B::File>)> {
+    fn make_other(&self, at: &Place<B>, name: &OsStr, new: New<'_>, caller: &Caller) -> Result<(Stat, Option<B::File>)> {
         let branch = &at.member.branch;
         let mask = |mode| self.masked(branch, &at.dir, mode, caller.umask);
         let mut file = None;
@@ -91,7 +77,9 @@ impl<B: Branch> Union<B> {
         };
         let stat = branch.stat(At::Name(&at.dir, name))?;
         let owned = self.own(branch, &at.dir, name, caller, stat, mode);
-        let stat = owned.inspect_err(|_| drop(branch.unlink(&at.dir, name)))?;
+        let stat = owned.inspect_err(|_| {
+            let _ = branch.unlink(&at.dir, name);
+        })?;
         Ok((stat, file))
     }
 
@@ -112,9 +100,9 @@ impl<B: Branch> Union<B> {
         if !opaque {
             branch.mkdir(&at.dir, name, mode)?;
             let stat = branch.stat(At::Name(&at.dir, name))?;
-            return self
-                .own(branch, &at.dir, name, caller, stat, mode)
-                .inspect_err(|_| drop(branch.rmdir(&at.dir, name)));
+            return self.own(branch, &at.dir, name, caller, stat, mode).inspect_err(|_| {
+                let _ = branch.rmdir(&at.dir, name);
+            });
         }
         self.under_temporary(changes, at, name, |temporary| {
             branch.mkdir(&at.dir, temporary, mode)?;
@@ -142,11 +130,7 @@ impl<B: Branch> Union<B> {
         let chosen = self.place_new(&mut changes, parent, name, true);
         let hidden = chosen.as_ref().is_ok_and(|c| c.floor.as_ref().is_some_and(|f| top.index() > f.index()));
         let stay = top.writable() && !hidden;
-        let target = if stay {
-            top.clone()
-        } else {
-            self.place_up(&mut changes, source.parent.as_ref().unwrap_or(parent), &top)?
-        };
+        let target = if stay { top.clone() } else { self.place_up(&mut changes, source.parent.as_ref().unwrap_or(parent), &top)? };
         if !stay {
             self.copy_up(&mut changes, node, &target, None)?;
         }

@@ -1,16 +1,155 @@
 //! The volume part of the picture: a fold over its happenings.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use serde::{Deserialize, Serialize};
 
+use super::Name;
 use crate::volume::Happening;
+use crate::volume::definition::Volume;
+use crate::volume::xattr::Kind;
+
+/// How many of the last heals, moves, placements and steps the picture holds.
+const LAST: usize = 100;
 
 /// What is known of the volume part of the world.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Picture {}
+#[serde(default)]
+pub struct Picture {
+    /// The volumes by name, as the managers last told.
+    pub volumes: BTreeMap<String, Volume>,
+    /// The bricks by name.
+    pub bricks: BTreeMap<Name, Brick>,
+    /// Client, brick, whether they are connected.
+    pub links: BTreeMap<String, bool>,
+    /// The last heals, newest last.
+    pub heals: VecDeque<Heal>,
+    /// How many inodes the healers could not heal in their last round, by healer.
+    pub left: BTreeMap<Name, u64>,
+    /// Paths in split-brain, and about what.
+    pub split: BTreeMap<String, Kind>,
+    /// The last placements: name, hash, subvolume.
+    pub placed: VecDeque<(String, u32, String)>,
+    /// The last moves: path, from, to, bytes.
+    pub moved: VecDeque<(String, String, String, u64)>,
+    /// The last steps of requests: number, layer, note.
+    pub steps: VecDeque<(u64, String, String)>,
+}
+
+/// What a brick told of itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Brick {
+    /// The volume.
+    pub volume: String,
+    /// Bytes written by clients.
+    pub written: u64,
+    /// Bytes read by clients.
+    pub read: u64,
+    /// Inodes that blame another copy.
+    pub pending: u64,
+    /// Whether attributes are stored under `trusted.*`.
+    pub trusted: bool,
+    /// Wall time of the last word, microseconds since the epoch.
+    pub at: u64,
+}
+
+/// One heal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Heal {
+    /// The healer.
+    pub by: Name,
+    /// The path.
+    pub path: String,
+    /// What was copied.
+    pub kind: Kind,
+    /// From which brick.
+    pub from: Name,
+    /// To which.
+    pub to: Vec<Name>,
+    /// Bytes of contents.
+    pub bytes: u64,
+}
 
 impl Picture {
+    /// Whether a client (`mount:/mnt/gv0`, `server1/glustershd`) is connected to a brick; `None`: it never said.
+    pub fn is_connected(&self, client: &str, brick: &str) -> Option<bool> {
+        self.links.get(&format!("{client} {brick}")).copied()
+    }
+
+    /// How many inodes wait to be healed, over all bricks of a volume (each brick that blames counts its own).
+    pub fn pending(&self, volume: &str) -> u64 {
+        self.bricks.values().filter(|b| b.volume == volume).map(|b| b.pending).sum()
+    }
+
     /// Folds one happening, reported by `who` at wall time `at` (microseconds since the epoch), into the picture.
-    pub fn apply(&mut self, _who: &str, _at: u64, happening: &Happening) {
-        match *happening {}
+    pub fn apply(&mut self, who: &str, at: u64, happening: &Happening) {
+        match happening {
+            Happening::Volume(volume) => {
+                self.volumes.insert(volume.name.clone(), (**volume).clone());
+            }
+            Happening::Deleted { volume } => {
+                self.volumes.remove(volume);
+                self.bricks.retain(|_, b| b.volume != *volume);
+            }
+            Happening::Connection { brick, up, .. } => {
+                self.links.insert(format!("{who} {brick}"), *up);
+            }
+            Happening::Brick { volume, brick, written, read, pending, trusted } => {
+                let (volume, written, read, pending, trusted) = (volume.clone(), *written, *read, *pending, *trusted);
+                self.bricks.insert(brick.clone(), Brick { volume, written, read, pending, trusted, at });
+            }
+            Happening::Healed { path, kind, from, to, bytes, .. } => {
+                self.split.remove(path);
+                let (path, from, to) = (path.clone(), from.clone(), to.clone());
+                push(&mut self.heals, Heal { by: who.into(), path, kind: *kind, from, to, bytes: *bytes });
+            }
+            Happening::SplitBrain { path, kind, .. } => {
+                self.split.insert(path.clone(), *kind);
+            }
+            Happening::Crawled { left, .. } => {
+                self.left.insert(who.into(), *left);
+            }
+            Happening::Placed { name, hash, subvolume, .. } => {
+                push(&mut self.placed, (name.clone(), *hash, subvolume.clone()));
+            }
+            Happening::Moved { path, from, to, bytes, .. } => {
+                push(&mut self.moved, (path.clone(), from.clone(), to.clone(), *bytes));
+            }
+            Happening::Step { request, layer, note, .. } => {
+                push(&mut self.steps, (*request, layer.clone(), note.clone()));
+            }
+        }
+    }
+}
+
+fn push<T>(queue: &mut VecDeque<T>, item: T) {
+    if queue.len() == LAST {
+        queue.pop_front();
+    }
+    queue.push_back(item);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A healed path is in split-brain no longer, and a client's links are known by both ends.
+    #[test]
+    fn the_picture_follows_what_is_told() {
+        let mut picture = Picture::default();
+        let (volume, brick) = (String::from("gv0"), String::from("server1:/b"));
+        picture.apply(
+            "mount:/mnt",
+            1,
+            &Happening::Connection { volume: volume.clone(), brick: brick.clone(), up: true },
+        );
+        assert_eq!(picture.is_connected("mount:/mnt", &brick), Some(true));
+        let split = Happening::SplitBrain { volume: volume.clone(), path: "/f".into(), kind: Kind::Data };
+        picture.apply("server1/glustershd", 2, &split);
+        assert!(picture.split.contains_key("/f"));
+        let (path, from) = (String::from("/f"), brick.clone());
+        let healed = Happening::Healed { volume, path, kind: Kind::Data, from, to: vec![], bytes: 7 };
+        picture.apply("server1/glustershd", 3, &healed);
+        assert!(picture.split.is_empty() && picture.heals[0].bytes == 7);
     }
 }

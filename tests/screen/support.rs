@@ -173,7 +173,7 @@ pub fn guide(language: &str) -> Guide {
             ],
             chosen: Some(0),
             right: None,
-            because: String::new(),
+            ..Question::default()
         }],
         check: Check::Ended {
             passed: false,
@@ -191,7 +191,6 @@ pub fn guide(language: &str) -> Guide {
             ),
         },
         passed: false,
-        debrief: String::new(),
-        busy: String::new(),
+        ..Guide::default()
     }
 }

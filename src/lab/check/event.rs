@@ -56,11 +56,12 @@ impl<'de> Visitor<'de> for Written {
 impl Look for Seen {
     fn look(&self, eyes: &Eyes) -> Finding {
         let of = self.0.len();
-        let Some(row) = self.0.resolved(&|word| eyes.word(word)) else {
+        let Some(row) = self.0.resolved(eyes) else {
             return Finding::new("seen", false, "none").with("reached", 0).with("of", of).with("bound", "");
         };
         let seen = row.search(&eyes.events);
         let saw = match seen.reached {
+            n if n < of && seen.spoiled => "spoiled",
             0 => "none",
             n if n < of => "part",
             _ => "all",

@@ -32,7 +32,7 @@ impl Look for File {
         let there = format!("if [ -e {quoted} ] || [ -L {quoted} ]; then cat -- {quoted}; else exit 44; fi");
         let line = match &self.on {
             Some(server) => {
-                format!("terrarium enter --on {} -- sh -c '{}'", eyes.name(server), there.replace('\'', r"'\''"))
+                format!("lab on {} sh -c '{}'", eyes.name(server), there.replace('\'', r"'\''"))
             }
             None => there,
         };

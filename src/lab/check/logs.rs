@@ -74,7 +74,7 @@ impl Look for LogsEqual {
         for node in &nodes {
             match log(eyes, node) {
                 Ok(log) => logs.push((node, log)),
-                Err(why) => return Finding::new("logs_equal", false, "unreadable").with("node", node).with("why", why),
+                Err(why) => return unreadable(node, &nodes, &why),
             }
         }
         let names = nodes.join(", ");
@@ -90,6 +90,10 @@ impl Look for LogsEqual {
         let last = log.last().map_or_else(|| "–".into(), show);
         Finding::new("logs_equal", true, "equal").with("nodes", names).with("last", last)
     }
+}
+
+fn unreadable(node: &str, nodes: &[String], why: &str) -> Finding {
+    Finding::new("logs_equal", false, "unreadable").with("node", node).with("why", why).with("nodes", nodes.join(", "))
 }
 
 /// The first place where two logs differ, in words; entries before the later of the two beginnings do not count

@@ -28,6 +28,8 @@ mod logic;
 mod logs;
 mod node;
 mod shell;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -39,6 +41,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
 use super::course::Question;
+use super::pattern::Words;
 use super::select::Scene;
 use super::stage::{Shelled, Stage};
 use super::text::{Message, fill};
@@ -122,11 +125,11 @@ impl Eyes {
 
     /// The text with the student's own values, and machines for selectors, in its holes.
     pub fn fill(&self, text: &str) -> String {
-        fill(text, &|name| self.vars.get(name).cloned().or_else(|| self.machine(name)))
+        fill(text, &|name| self.vars.get(name).cloned().or_else(|| self.selected(name)))
     }
 
     /// The machine of a selector written in a hole; a word that is no selector is nothing.
-    fn machine(&self, word: &str) -> Option<String> {
+    fn selected(&self, word: &str) -> Option<String> {
         self.scene().find(word).ok().filter(|found| found != word)
     }
 
@@ -179,7 +182,8 @@ impl Eyes {
         work: impl FnOnce() -> Result<T, String> + Send + 'static,
     ) -> Result<T, String> {
         let (done, answer) = std::sync::mpsc::channel();
-        std::thread::spawn(move || done.send(work()));
+        let patient = std::thread::Builder::new().name("patient".into());
+        patient.spawn(move || done.send(work())).map_err(|e| format!("starting a thread: {e}"))?;
         let deadline = Instant::now() + limit;
         loop {
             match answer.recv_timeout(Duration::from_millis(50)) {
@@ -190,6 +194,16 @@ impl Eyes {
                 Err(_) => {}
             }
         }
+    }
+}
+
+impl Words for Eyes {
+    fn fill(&self, text: &str) -> String {
+        self.fill(text)
+    }
+
+    fn machine(&self, word: &str) -> Option<String> {
+        self.word(word)
     }
 }
 

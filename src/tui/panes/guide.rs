@@ -7,7 +7,7 @@ use ratatui::text::Line;
 use tui_markdown::{Options, StyleSheet};
 
 use crate::tui::action::{Effect, Verb};
-use crate::tui::guide::{Check, Probe, Question};
+use crate::tui::guide::{Busy, Check, Probe, Question};
 use crate::tui::theme::{Paint, Theme};
 use crate::tui::ui::{Overlay, Ui};
 use crate::tui::wrap::wrap;
@@ -79,9 +79,10 @@ pub fn lines(scene: &Scene<'_>, width: u16) -> (Vec<Line<'static>>, usize) {
         page.gap();
         page.styled(Paint::Good, &scene.tr(if guide.step < guide.steps { "guide-go-on" } else { "guide-finished" }));
     }
-    if !guide.busy.is_empty() {
+    page.busy(&guide.busy);
+    if !guide.notice.is_empty() {
         page.gap();
-        page.styled(Paint::Dim, &guide.busy);
+        page.styled(Paint::Warn, &guide.notice);
     }
     (page.lines, outcome)
 }
@@ -172,7 +173,13 @@ impl Page<'_> {
         match question.chosen {
             None => self.styled(Paint::Dim, &self.scene.tr("guide-predict-how")),
             Some(_) if question.right.is_none() => self.styled(Paint::Dim, &self.scene.tr("guide-predict-open")),
-            Some(_) => self.markdown(&question.because),
+            Some(_) => {
+                if question.right == Some(false) {
+                    let truth = self.scene.ui.texts.with("guide-truth", &[("truth", question.truth.as_str().into())]);
+                    self.styled(Paint::Warn, &truth);
+                }
+                self.markdown(&question.because);
+            }
         }
     }
 
@@ -187,6 +194,17 @@ impl Page<'_> {
         self.styled(paint, &self.scene.tr(title));
         probes.iter().for_each(|probe| self.probe(probe));
         self.markdown_after_gap(say);
+    }
+
+    fn busy(&mut self, busy: &Busy) {
+        let (paint, text) = match busy {
+            Busy::No => return,
+            Busy::Preparing => (Paint::Warn, self.scene.tr("guide-preparing")),
+            Busy::Showing => (Paint::Warn, self.scene.tr("guide-showing")),
+            Busy::Stuck(why) => (Paint::Bad, self.scene.ui.texts.with("guide-stuck", &[("why", why.as_str().into())])),
+        };
+        self.gap();
+        self.styled(paint, &text);
     }
 
     fn probe(&mut self, probe: &Probe) {
@@ -218,8 +236,25 @@ pub fn markdown(text: &str, theme: &Theme, width: usize) -> Vec<Line<'static>> {
     let table = u16::try_from(width).unwrap_or(u16::MAX);
     let options = Options::new(Sheet(theme.clone())).table_width(table);
     let text = tui_markdown::from_str_with_options(text, &options);
-    text.lines.into_iter().map(own).collect()
+    let mut code = false;
+    let mut lines = Vec::new();
+    for mut line in text.lines.into_iter().map(own) {
+        if line.spans.iter().any(|s| s.content.starts_with(FENCE)) {
+            code = !code;
+            lines.push(Line::default());
+        } else {
+            if code {
+                line.spans.insert(0, ratatui::text::Span::raw("    "));
+            }
+            lines.push(line);
+        }
+    }
+    lines.dedup_by(|a, b| a.width() == 0 && b.width() == 0);
+    lines
 }
+
+/// Stands for a code block's fence until the block is indented.
+const FENCE: char = '\u{2}';
 
 fn own(line: Line<'_>) -> Line<'static> {
     let spans = line.spans.into_iter().map(|s| ratatui::text::Span::styled(s.content.into_owned(), s.style));
@@ -241,7 +276,7 @@ impl StyleSheet for Sheet {
         self.0.of(Paint::Code)
     }
     fn code_block_fence(&self) -> &str {
-        ""
+        "\u{2}"
     }
     fn link(&self) -> Style {
         self.0.of(Paint::Accent)

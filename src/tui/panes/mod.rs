@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod events;
 pub mod guide;
 pub mod log;
+pub mod messages;
 pub mod output;
 pub mod shell;
 
@@ -29,6 +30,7 @@ pub enum PaneId {
     Shell,
     Events,
     Output,
+    Messages,
 }
 
 impl PaneId {
@@ -89,7 +91,8 @@ pub enum Go {
 }
 
 /// The panes in the order of their digits.
-pub const PANES: &[Pane] = &[guide::PANE, cluster::PANE, log::PANE, shell::PANE, events::PANE, output::PANE];
+pub const PANES: &[Pane] =
+    &[guide::PANE, cluster::PANE, log::PANE, shell::PANE, events::PANE, output::PANE, messages::PANE];
 
 /// The panes in the order in which they deserve room: those that have something to show first.
 pub fn order(world: &World) -> Vec<PaneId> {

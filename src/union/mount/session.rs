@@ -106,13 +106,8 @@ fn pipe() -> Result<(File, File), Refused> {
 /// # Errors
 /// `ENOENT`, `ENOTDIR`.
 pub fn absolute(path: &Path) -> Result<PathBuf, Refused> {
-    let full =
-        path.canonicalize().map_err(|e| Refused::new((&e).into(), format!("mount point {}: {e}", path.display())))?;
-    if full.is_dir() {
-        Ok(full)
-    } else {
-        Err(Refused::new(Errno::ENOTDIR, format!("mount point {} is no directory", path.display())))
-    }
+    let full = path.canonicalize().map_err(|e| Refused::new((&e).into(), format!("mount point {}: {e}", path.display())))?;
+    if full.is_dir() { Ok(full) } else { Err(Refused::new(Errno::ENOTDIR, format!("mount point {} is no directory", path.display()))) }
 }
 
 /// The child: says one line when it is ready or has failed, then serves.
@@ -151,7 +146,6 @@ struct Ready {
     shared: Arc<Shared>,
     reporter: Reporter,
     kernel: Arc<control::Kernel>,
-    watcher: Option<watch::Watcher>,
     at: String,
 }
 
@@ -165,16 +159,11 @@ fn prepare(request: Request, target: &Path) -> Result<Ready, Refused> {
     let union: Union<RealBranch> = Union::new(&at, Box::new(around));
     union.mount(&request.options.own, &|path| open_branch(path, Some(target)))?;
     let watcher = watch::Watcher::start(&union);
-    let watching = watcher.clone();
     let shared = Arc::new(Shared {
         no_open: AtomicBool::new(opens_can_stay_in_kernel(&union)),
         union,
         ttl: AtomicU64::new(0),
-        watch: Box::new(move |node| {
-            if let Some(w) = &watching {
-                w.watch(node)
-            }
-        }),
+        watcher,
     });
     shared.set_ttl();
     let device = open_device()?;
@@ -187,7 +176,7 @@ fn prepare(request: Request, target: &Path) -> Result<Ready, Refused> {
         Refused::new((&e).into(), format!("the kernel does not speak our FUSE: {e}"))
     })?;
     *asked.lock().unwrap() = Some(shared.clone());
-    Ok(Ready { session, shared, reporter, kernel, watcher, at })
+    Ok(Ready { session, shared, reporter, kernel, at })
 }
 
 fn session_config(threads: usize) -> fuser::Config {
@@ -201,10 +190,10 @@ fn session_config(threads: usize) -> fuser::Config {
 
 impl Ready {
     fn run(self) -> i32 {
-        let Ready { session, shared, reporter, kernel, watcher, at } = self;
+        let Ready { session, shared, reporter, kernel, at } = self;
         shared.union.tell_branches("mount");
-        let control = control::listen(&shared, &kernel, watcher.as_ref(), Path::new(&at));
-        if let Some(watcher) = &watcher {
+        let control = control::listen(&shared, &kernel, Path::new(&at));
+        if let Some(watcher) = &shared.watcher {
             watcher.run(&shared, &kernel);
         }
         let ended = session.run();
@@ -302,9 +291,8 @@ fn file_system(path: &Path) -> Result<i64, Errno> {
 
 fn open_device() -> Result<OwnedFd, Refused> {
     let open = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse");
-    open.map(OwnedFd::from).map_err(|e| {
-        Refused::new((&e).into(), format!("/dev/fuse: {e} (load the fuse module; `terrarium doctor` says more)"))
-    })
+    open.map(OwnedFd::from)
+        .map_err(|e| Refused::new((&e).into(), format!("/dev/fuse: {e} (load the fuse module; `terrarium doctor` says more)")))
 }
 
 /// The mount flags of option words.
@@ -320,8 +308,7 @@ const MOUNT_FLAGS: [(&str, libc::c_ulong); 8] = [
 ];
 
 fn mount_fuse(request: &Request, target: &Path, device: &OwnedFd) -> Result<(), Refused> {
-    let read_only =
-        request.options.own.iter().rev().find_map(|o| if let Opt::ReadOnly(ro) = o { Some(*ro) } else { None });
+    let read_only = request.options.own.iter().rev().find_map(|o| if let Opt::ReadOnly(ro) = o { Some(*ro) } else { None });
     let words = MOUNT_FLAGS.iter().filter(|(word, _)| request.options.has(word)).map(|(_, flag)| flag);
     let flags = words.fold(if read_only == Some(true) { libc::MS_RDONLY } else { 0 }, |all, flag| all | flag);
     // SAFETY: plain calls.
@@ -332,8 +319,7 @@ fn mount_fuse(request: &Request, target: &Path, device: &OwnedFd) -> Result<(), 
     let (source, data) = (text(OsStr::new(&request.source))?, text(OsStr::new(&data))?);
     let target = text(target.as_os_str())?;
     // SAFETY: all strings are NUL-terminated and outlive the call.
-    let done =
-        unsafe { libc::mount(source.as_ptr(), target.as_ptr(), c"fuse.aufs".as_ptr(), flags, data.as_ptr().cast()) };
+    let done = unsafe { libc::mount(source.as_ptr(), target.as_ptr(), c"fuse.aufs".as_ptr(), flags, data.as_ptr().cast()) };
     if done == 0 {
         return Ok(());
     }

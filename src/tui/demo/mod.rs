@@ -1,6 +1,11 @@
-//! A cluster that does not exist: the events of a story, for tests, pictures and trying the screen without a world.
+//! A cluster that does not exist: the events of a story, for tests, pictures and trying the screen without a world
+//! ([`DemoHost`]).
 //!
 //! Five nodes; n1 leads term 2, replicates three entries; n5 is dead, the link n1 to n4 is cut, a message is held.
+
+mod host;
+
+pub use host::DemoHost;
 
 use crate::raft::{EntryView, Happening, Role};
 use crate::world::event::{Link, LinkRule, Message, Process};
@@ -154,4 +159,53 @@ fn trouble(story: &mut Story) {
     }
     story.wait(500).message("n1", "n2", "AppendEntries", "term 2, prev 3, 1 entry, commit 3", false);
     story.message("n4", "n3", "RequestVote", "term 3, lastLogIndex 1", false).wait(200);
+}
+
+/// The story, and then a minute of heartbeats and writes by a leader, its death, and an election.
+pub fn play() -> Story {
+    let mut story = story();
+    let healed =
+        |from: &str, to: &str| What::Link(Link::Rule { from: from.into(), to: to.into(), rule: LinkRule::default() });
+    story.wait(4000);
+    for (from, to) in [("n1", "n4"), ("n4", "n1"), ("n3", "n1")] {
+        story.happens("keeper", false, healed(from, to));
+    }
+    let mut index = 4;
+    for round in 0..12 {
+        let (leader, term) = if round < 6 { ("n1", 4) } else { ("n3", 5) };
+        if round % 6 == 0 {
+            reign(&mut story, leader, term, index + 1);
+            index += 1;
+        }
+        heartbeat(&mut story, leader, term, &mut index);
+        if round == 5 {
+            story.happens("n1", false, What::Process(Process::Ended { how: "killed by SIGKILL".into() }));
+        }
+    }
+    story
+}
+
+fn reign(story: &mut Story, leader: &str, term: u64, index: u64) {
+    story.wait(1500).state(leader, Role::Candidate, term, leader, "election_timeout");
+    for node in NODES.iter().filter(|n| **n != leader && **n != "n5") {
+        story.message(leader, node, "RequestVote", &format!("term {term}"), true);
+        let vote = Happening::Vote { term, candidate: leader.into(), granted: true, why: String::new() };
+        story.wait(150).raft(node, true, vote);
+        story.message(node, leader, "RequestVoteReply", &format!("term {term}, granted"), true);
+        story.state(node, Role::Follower, term, leader, "found_leader");
+    }
+    story.wait(500).state(leader, Role::Leader, term, leader, "won").append(leader, index, term, "no-op");
+}
+
+fn heartbeat(story: &mut Story, leader: &str, term: u64, index: &mut u64) {
+    *index += 1;
+    let text = format!("SET visits {index}");
+    story.wait(700).append(leader, *index, term, &text);
+    for (i, node) in NODES.iter().filter(|n| **n != leader && **n != "n5").enumerate() {
+        story.message(leader, node, "AppendEntries", &format!("term {term}, 1 entry"), true);
+        story.wait(60).append(node, *index, term, &text).timer(node, 2000 + 300 * i as u64);
+        story.message(node, leader, "AppendEntriesReply", &format!("term {term}, match {index}"), true);
+    }
+    story.raft(leader, true, Happening::Committed { index: *index });
+    story.wait(300).raft(leader, true, Happening::Applied { index: *index }).wait(1000);
 }

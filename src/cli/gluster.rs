@@ -1,0 +1,91 @@
+//! `gluster`: the command line of the volume manager, with GlusterFS's own words, prompts and exit codes.
+//!
+//! Results and prompts go to standard output, failures and usage to standard error. `--mode=script` answers every prompt
+//! with yes; `--xml` says the result as XML, and then a failed command exits with 0, as the real tool does. Without
+//! arguments it reads commands line by line (`gluster> `).
+
+mod bricks;
+mod heal;
+mod info;
+mod options;
+mod peer;
+mod profile;
+mod session;
+mod status;
+mod table;
+mod task;
+mod volume;
+mod xml;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use session::{Failure, Session};
+
+/// The verb.
+pub fn main(args: &[OsString]) -> ExitCode {
+    let words: Vec<String> = args.iter().map(|a| a.to_string_lossy().into_owned()).collect();
+    let (mut session, words) = match Session::from_flags(words) {
+        Ok(parsed) => parsed,
+        Err(text) => {
+            eprintln!("{text}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if session.version {
+        println!("glusterfs 10.3");
+        println!("(the behaviour of that release, as far as terrarium {} has it)", env!("CARGO_PKG_VERSION"));
+        return ExitCode::SUCCESS;
+    }
+    if words.is_empty() { interactive(&mut session) } else { ExitCode::from(run(&mut session, &words)) }
+}
+
+/// Runs one command; gives its exit code.
+fn run(session: &mut Session, words: &[String]) -> u8 {
+    session.words = words.join(" ");
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match table::dispatch(session, &words) {
+        Ok(code) => code,
+        Err(failure) => explain(session, &failure),
+    }
+}
+
+/// Says why a command failed; gives its exit code.
+fn explain(session: &Session, failure: &Failure) -> u8 {
+    match failure {
+        Failure::Said(code) => *code,
+        Failure::Usage(pattern) => {
+            eprintln!("\nUsage:\n{pattern}\n");
+            1
+        }
+        Failure::Text { reason, .. } if session.xml => {
+            print!("{}", xml::failure(reason));
+            0
+        }
+        Failure::Text { said, code, .. } => {
+            eprintln!("{said}");
+            *code
+        }
+    }
+}
+
+/// Reads commands until `quit` or the end of input.
+fn interactive(session: &mut Session) -> ExitCode {
+    let prompt = if std::io::stdin().is_terminal() || session.script { "gluster> " } else { "" };
+    let mut last = 0;
+    loop {
+        print!("{prompt}");
+        let _ = std::io::stdout().flush();
+        let mut line = String::new();
+        if std::io::stdin().read_line(&mut line).unwrap_or(0) == 0 {
+            return ExitCode::from(last);
+        }
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        match words.first().map(String::as_str) {
+            None => {}
+            Some("quit" | "exit") => return ExitCode::from(last),
+            Some(_) => last = run(session, &words),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! `volume set`, `volume get`, `volume reset`.
+
+use super::session::{Failure, Outcome, Session};
+use super::xml::{leaf, node};
+use crate::volume::definition::Volume;
+use crate::volume::manager::op::Change;
+use crate::volume::manager::protocol::Ask;
+use crate::volume::options::{self, Support, TABLE};
+
+/// Pattern of `volume set`.
+pub const SET: &str = "volume set <VOLNAME> <KEY> <VALUE>";
+/// Pattern of `volume get`.
+pub const GET: &str = "volume get <VOLNAME|all> <key|all>";
+/// Pattern of `volume reset`.
+pub const RESET: &str = "volume reset <VOLNAME> [option] [force]";
+
+/// `volume set`.
+///
+/// # Errors
+/// [`Failure`].
+pub fn set(session: &Session, words: &[&str]) -> Outcome {
+    match words {
+        ["help" | "help-xml"] => return help(),
+        [volume, "group", group] => {
+            let ask = Ask::SetGroup { volume: (*volume).into(), group: (*group).into() };
+            return done(session, session.ask(&ask).map(drop));
+        }
+        [_, pairs @ ..] if !pairs.is_empty() && pairs.len() % 2 == 0 => {}
+        _ => return Err(Failure::Usage(SET)),
+    }
+    let pairs: Vec<(String, String)> = words[1..].chunks(2).map(|p| (p[0].into(), p[1].into())).collect();
+    let outcome = session.change(words[0], Change::Set(pairs.clone()), false).map(drop);
+    if outcome.is_ok() {
+        pairs.iter().filter_map(|(key, _)| options::row(key)).filter(|r| r.support == Support::Kept).for_each(|row| {
+            eprintln!("note: terrarium stores {} and shows it, but nothing here acts on it", row.key);
+        });
+    }
+    done(session, outcome)
+}
+
+fn done(session: &Session, outcome: Result<(), String>) -> Outcome {
+    outcome.map_err(|reason| Failure::failed("volume set", &reason))?;
+    if session.xml {
+        let elements = vec![leaf("cliOp", "volSet"), leaf("output", "Set volume successful")];
+        print!("{}", super::xml::success(elements));
+    } else {
+        println!("volume set: success");
+    }
+    Ok(0)
+}
+
+fn help() -> Outcome {
+    for row in TABLE {
+        let what = match row.support {
+            Support::Acts => "",
+            Support::Kept => "Description: stored and shown; nothing in terrarium acts on it\n",
+            Support::Absent => "Description: gluster has this, terrarium does not\n",
+        };
+        println!("Option: {}\nDefault Value: {}\n{what}", row.key, row.default);
+    }
+    Ok(0)
+}
+
+/// `volume get`.
+///
+/// # Errors
+/// [`Failure`].
+pub fn get(session: &Session, words: &[&str]) -> Outcome {
+    let [name, key] = words else { return Err(Failure::Usage(GET)) };
+    let failed = |reason: String| Failure::failed("volume get option", &reason);
+    let volumes = if *name == "all" { vec![] } else { session.volumes(Some(name)).map_err(failed)? };
+    let found = values(volumes.first(), key).map_err(failed)?;
+    if session.xml {
+        let pairs = found.iter().map(|(k, v)| node("Opt", vec![leaf("Option", k), leaf("Value", v)]));
+        let all = std::iter::once(leaf("count", found.len())).chain(pairs).collect();
+        return session.say("", || node("volGetopts", all));
+    }
+    print!("{}", text(&found));
+    Ok(0)
+}
+
+fn text(found: &[(String, String)]) -> String {
+    let line = |key: &str, value: &str| format!("{key:<40} {value:<39}\n");
+    let rows = found.iter().map(|(key, value)| line(key, value));
+    line("Option", "Value") + &line("------", "-----") + &rows.collect::<String>()
+}
+
+/// The values in force; those that were not set end in ` (DEFAULT)`.
+fn values(volume: Option<&Volume>, key: &str) -> Result<Vec<(String, String)>, String> {
+    let global = |k: &str| crate::volume::manager::state::GLOBAL.contains(&k);
+    let shown = |key: &str| match volume {
+        Some(volume) => {
+            volume.option(key).map_or_else(|| format!("{} (DEFAULT)", options::default(volume, key)), Into::into)
+        }
+        None => format!("{} (DEFAULT)", options::row(key).map_or("", |r| r.default)),
+    };
+    if key == "all" {
+        let wanted = TABLE.iter().filter(|row| volume.is_some() || global(row.key));
+        return Ok(wanted.map(|row| (row.key.to_owned(), shown(row.key))).collect());
+    }
+    let user = volume.filter(|_| key.starts_with("user.")).and_then(|v| v.option(key));
+    if let Some(value) = user {
+        return Ok(vec![(key.into(), value.into())]);
+    }
+    let row = options::row(key).ok_or_else(|| format!("Did you mean {}?", options::nearest(key)))?;
+    Ok(vec![(row.key.into(), shown(row.key))])
+}
+
+/// `volume reset`.
+///
+/// # Errors
+/// [`Failure`].
+pub fn reset(session: &Session, words: &[&str]) -> Outcome {
+    let (name, key, force) = match words {
+        [name] => (name, None, false),
+        [name, "force"] => (name, None, true),
+        [name, key] => (name, Some(*key), false),
+        [name, key, "force"] => (name, Some(*key), true),
+        _ => return Err(Failure::Usage(RESET)),
+    };
+    let key = key.filter(|key| *key != "all").map(str::to_owned);
+    match session.change(name, Change::Reset(key), force) {
+        Ok(_) if session.xml => {
+            print!(
+                "{}",
+                super::xml::success(vec![leaf("cliOp", "volReset"), leaf("output", "reset volume successful")])
+            );
+            Ok(0)
+        }
+        Ok(_) => session.say("volume reset: success: reset volume successful", || leaf("output", "")),
+        Err(reason) => Err(Failure::failed("volume reset", &reason)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The captured table, to the byte.
+    #[test]
+    fn volume_get_is_the_captured_table() {
+        let found = [("network.ping-timeout".to_owned(), "10".to_owned())];
+        let expected = "Option                                   Value                                  \n\
+            ------                                   -----                                  \n\
+            network.ping-timeout                     10                                     \n";
+        assert_eq!(text(&found), expected);
+    }
+}

@@ -1,0 +1,202 @@
+//! `volume profile` and `volume top`: what the bricks counted.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::session::{Failure, Outcome, Session};
+use super::status::by_brick;
+use super::xml::{leaf, node};
+use crate::volume::handshake::BrickAsk;
+use crate::volume::manager::op::Change;
+use crate::volume::manager::protocol::About;
+
+/// Pattern of `volume profile`.
+pub const PROFILE: &str = "volume profile <VOLNAME> {start|info [peek|incremental [peek]|cumulative|clear]|stop} [nfs]";
+/// Pattern of `volume top`.
+pub const TOP: &str = "volume top <VOLNAME> {open|read|write|opendir|readdir|clear} [nfs|brick <brick>] [list-cnt <value>] | volume top <VOLNAME> {read-perf|write-perf} [bs <size> count <count>] [brick <brick>] [list-cnt <value>]";
+
+/// `volume profile`.
+///
+/// # Errors
+/// [`Failure`].
+pub fn profile(session: &Session, words: &[&str]) -> Outcome {
+    match words {
+        [name, "start"] => switch(session, name, true),
+        [name, "stop"] => switch(session, name, false),
+        [name, "info"] => show(session, name, &["cumulative", "interval"], false),
+        [name, "info", "peek"] => show(session, name, &["cumulative", "interval"], true),
+        [name, "info", "cumulative"] => show(session, name, &["cumulative"], true),
+        [name, "info", "incremental"] => show(session, name, &["interval"], false),
+        [name, "info", "incremental", "peek"] => show(session, name, &["interval"], true),
+        [_, "info", "clear"] => Err(Failure::text("gluster has `volume profile info clear`, terrarium does not")),
+        _ => Err(Failure::Usage(PROFILE)),
+    }
+}
+
+fn switch(session: &Session, name: &str, on: bool) -> Outcome {
+    let verb = if on { "Starting" } else { "Stopping" };
+    match session.change(name, Change::Profile(on), false) {
+        Ok(_) => {
+            session.say(&format!("{verb} volume profile on {name} has been successful "), || node("volProfile", vec![]))
+        }
+        Err(reason) => Err(Failure::text(reason)),
+    }
+}
+
+fn show(session: &Session, name: &str, parts: &[&str], peek: bool) -> Outcome {
+    let volumes = session.volumes(Some(name)).map_err(Failure::text)?;
+    if volumes.first().and_then(|v| v.option("diagnostics.count-fop-hits")) != Some("on") {
+        return Err(Failure::text(format!("Profile on Volume {name} is not started")));
+    }
+    let about = About::Bricks(BrickAsk::Profile { peek });
+    let (volume, reports) = session.query(name, about).map_err(Failure::text)?;
+    let mut elements = vec![];
+    for report in by_brick(&reports) {
+        let Some(brick) = volume.bricks.get(report.index).map(|b| b.name()) else { continue };
+        let Some(Ok(value)) = &report.value else { continue };
+        elements.push(node("brick", vec![leaf("brickName", &brick)]));
+        if !session.xml {
+            print!("{}", text(&brick, value, parts));
+        }
+    }
+    if session.xml {
+        return session.say("", || node("volProfile", elements));
+    }
+    Ok(0)
+}
+
+fn text(brick: &str, value: &Value, parts: &[&str]) -> String {
+    let title = format!("Brick: {brick}");
+    let mut out = format!("{title}\n{}\n", "-".repeat(title.len()));
+    for part in parts {
+        let head = match *part {
+            "cumulative" => "Cumulative Stats:".to_owned(),
+            _ => format!("Interval {} Stats:", value["intervals"].as_u64().unwrap_or_default()),
+        };
+        let _ = write!(out, "{head}\n{}", figures(&value[*part]));
+    }
+    out
+}
+
+/// The figures of one part: sizes of reads and writes, then file operations by their share of the time.
+fn figures(part: &Value) -> String {
+    let mut out = blocks(part["blocks"].as_array().map_or(&[], Vec::as_slice));
+    let mut fops: Vec<Fop> = part["fops"].as_array().into_iter().flatten().filter_map(Fop::read).collect();
+    let total: f64 = fops.iter().map(|f| f.calls as f64 * f.average).sum();
+    fops.sort_by(|a, b| (a.calls as f64 * a.average).total_cmp(&(b.calls as f64 * b.average)));
+    if !fops.is_empty() {
+        out.push_str(" %-latency   Avg-latency   Min-Latency   Max-Latency   No. of calls         Fop\n");
+        out.push_str(" ---------   -----------   -----------   -----------   ------------        ----\n");
+    }
+    for Fop { name, calls, min, average, max } in &fops {
+        let share = if total > 0.0 { *calls as f64 * average * 100.0 / total } else { 0.0 };
+        let _ = writeln!(out, "{share:>10.2} {average:>10.2} ns {min:>10.2} ns {max:>10.2} ns {calls:>14} {name:>11}");
+    }
+    let number = |key: &str| part[key].as_u64().unwrap_or_default();
+    let _ = writeln!(out, " \n    Duration: {} seconds", number("duration"));
+    let _ = writeln!(out, "   Data Read: {} bytes\nData Written: {} bytes\n ", number("read"), number("written"));
+    out
+}
+
+fn blocks(all: &[Value]) -> String {
+    let mut out = String::new();
+    for chunk in all.chunks(3) {
+        let column = |n: usize| chunk.iter().map(|b| b[n].as_u64().unwrap_or_default()).collect::<Vec<_>>();
+        let sizes: String = column(0).iter().map(|size| format!("{:>20} ", format!("{size}b+"))).collect();
+        let row = |n: usize| column(n).iter().map(|count| format!("{count:>20} ")).collect::<String>();
+        let _ = writeln!(out, "   Block Size: {sizes}\n No. of Reads: {}\nNo. of Writes: {}", row(1), row(2));
+    }
+    out
+}
+
+struct Fop {
+    name: String,
+    calls: u64,
+    min: f64,
+    average: f64,
+    max: f64,
+}
+
+impl Fop {
+    fn read(value: &Value) -> Option<Self> {
+        let number = |n: usize| value[n].as_f64();
+        let name = value[0].as_str()?.to_owned();
+        Some(Self { name, calls: value[1].as_u64()?, min: number(2)?, average: number(3)?, max: number(4)? })
+    }
+}
+
+/// `volume top`.
+///
+/// # Errors
+/// [`Failure`].
+pub fn top(session: &Session, words: &[&str]) -> Outcome {
+    let [name, what, rest @ ..] = words else { return Err(Failure::Usage(TOP)) };
+    if matches!(*what, "read-perf" | "write-perf") {
+        return Err(Failure::text(format!("gluster has `volume top {what}`, terrarium does not")));
+    }
+    if !matches!(*what, "open" | "read" | "write" | "opendir" | "readdir" | "clear") {
+        return Err(Failure::Usage(TOP));
+    }
+    let (mut only, mut count, mut rest) = (None, 100, rest);
+    loop {
+        rest = match rest {
+            [] => break,
+            ["brick", brick, more @ ..] => {
+                only = Some(*brick);
+                more
+            }
+            ["list-cnt", n, more @ ..] => {
+                count = n.parse().ok().filter(|n| (1..=100).contains(n)).ok_or(Failure::Usage(TOP))?;
+                more
+            }
+            _ => return Err(Failure::Usage(TOP)),
+        };
+    }
+    let clear = *what == "clear";
+    let ask = if clear { BrickAsk::TopClear } else { BrickAsk::Top { what: (*what).into(), count } };
+    let (volume, reports) = session.query(name, About::Bricks(ask)).map_err(Failure::text)?;
+    for report in by_brick(&reports) {
+        let Some(brick) = volume.bricks.get(report.index).map(|b| b.name()) else { continue };
+        let Some(Ok(value)) = report.value.as_ref().filter(|_| only.is_none_or(|one| one == brick)) else { continue };
+        if clear {
+            println!("Cleared stats for brick {brick}");
+        } else {
+            print!("{}", list(&brick, value));
+        }
+    }
+    Ok(0)
+}
+
+/// `Count⇥⇥filename`, most used first.
+fn list(brick: &str, value: &Value) -> String {
+    let mut out = format!("Brick: {brick}\nCount\t\tfilename\n=======================\n");
+    for row in value.as_array().into_iter().flatten() {
+        let (count, path) = (row[0].as_u64().unwrap_or_default(), row[1].as_str().unwrap_or_default());
+        let _ = writeln!(out, "{count}\t\t{path}");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The captured shape: rows by their share of the time, the least first.
+    #[test]
+    fn a_profile_is_the_captured_shape() {
+        let fops = serde_json::json!([
+            ["WRITE", 24, 168_980, 1_198_248.75, 5_676_275],
+            ["LOOKUP", 16, 116_593, 279_805.44, 711_654]
+        ]);
+        let value = serde_json::json!({"cumulative": {"duration": 472, "read": 0, "written": 3_145_728, "blocks": [[131_072, 0, 24]], "fops": fops}});
+        let expected = "Brick: node1:/srv/data/fv\n-------------------------\nCumulative Stats:\n   \
+            Block Size:             131072b+ \n No. of Reads:                    0 \nNo. of Writes:                   24 \n \
+            %-latency   Avg-latency   Min-Latency   Max-Latency   No. of calls         Fop\n \
+            ---------   -----------   -----------   -----------   ------------        ----\n     \
+            13.47  279805.44 ns  116593.00 ns  711654.00 ns             16      LOOKUP\n     \
+            86.53 1198248.75 ns  168980.00 ns 5676275.00 ns             24       WRITE\n \n    \
+            Duration: 472 seconds\n   Data Read: 0 bytes\nData Written: 3145728 bytes\n \n";
+        assert_eq!(text("node1:/srv/data/fv", &value, &["cumulative"]), expected);
+    }
+}

@@ -1,0 +1,122 @@
+//! What a brick has done: `volume profile` and `volume top` are made of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::volume::rpc::Reply;
+
+/// Calls of one fop and the time they took.
+#[derive(Debug, Clone, Default)]
+struct Fop {
+    calls: u64,
+    total: Duration,
+    least: Duration,
+    most: Duration,
+}
+
+/// Figures since some moment.
+#[derive(Debug, Clone)]
+struct Span {
+    since: Instant,
+    fops: BTreeMap<&'static str, Fop>,
+    read: u64,
+    written: u64,
+    /// Largest power of two not above the size → reads, writes.
+    blocks: BTreeMap<u64, (u64, u64)>,
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Self { since: Instant::now(), fops: BTreeMap::new(), read: 0, written: 0, blocks: BTreeMap::new() }
+    }
+}
+
+/// Figures since the brick started, and since they were last asked for.
+#[derive(Debug, Default)]
+pub struct Counters {
+    spans: Mutex<(Span, Span)>,
+}
+
+impl Counters {
+    /// A fop was carried out in this time; `sent` bytes came with its request.
+    pub fn note(&self, fop: &'static str, took: Duration, reply: Option<&Reply>, sent: usize) {
+        let read = if let Some(Reply::Data(n)) = reply { u64::from(*n) } else { 0 };
+        let written = if fop == "WRITE" && reply.is_some() { sent as u64 } else { 0 };
+        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        let (all, interval) = &mut *spans;
+        for span in [all, interval] {
+            span.note(fop, took, read, written);
+        }
+    }
+
+    /// `{cumulative, interval}`; the interval begins anew unless `peek`.
+    pub fn profile(&self, peek: bool) -> Value {
+        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = json!({ "cumulative": spans.0.to_json(), "interval": spans.1.to_json() });
+        if !peek {
+            spans.1 = Span::default();
+        }
+        answer
+    }
+
+    /// Bytes read and written since the start, and calls.
+    pub fn totals(&self) -> (u64, u64, u64) {
+        let spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        (spans.0.read, spans.0.written, spans.0.fops.values().map(|f| f.calls).sum())
+    }
+}
+
+impl Span {
+    fn note(&mut self, name: &'static str, took: Duration, read: u64, written: u64) {
+        let fop = self.fops.entry(name).or_default();
+        fop.least = if fop.calls == 0 { took } else { fop.least.min(took) };
+        fop.most = fop.most.max(took);
+        fop.calls += 1;
+        fop.total += took;
+        self.read += read;
+        self.written += written;
+        if read + written > 0 {
+            let size = 1 << (63 - (read + written).leading_zeros());
+            let block = self.blocks.entry(size).or_default();
+            block.0 += u64::from(read > 0);
+            block.1 += u64::from(written > 0);
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
+        let row = |(name, f): (&&str, &Fop)| {
+            json!([name, f.calls, nanos(f.least), nanos(f.total) / f.calls.max(1), nanos(f.most)])
+        };
+        json!({
+            "duration": self.since.elapsed().as_secs(),
+            "read": self.read,
+            "written": self.written,
+            "blocks": self.blocks.iter().map(|(size, (r, w))| json!([size, r, w])).collect::<Vec<_>>(),
+            "fops": self.fops.iter().map(row).collect::<Vec<_>>(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls, times and sizes add up, and the interval begins anew when it was read.
+    #[test]
+    fn figures_add_up() {
+        let counters = Counters::default();
+        counters.note("WRITE", Duration::from_nanos(100), Some(&Reply::Done), 5000);
+        counters.note("WRITE", Duration::from_nanos(300), Some(&Reply::Done), 4096);
+        counters.note("READ", Duration::from_nanos(50), Some(&Reply::Data(10)), 0);
+        let interval = &counters.profile(false)["interval"];
+        assert_eq!(interval["written"], 9096);
+        assert_eq!(interval["blocks"], json!([[8, 1, 0], [4096, 0, 2]]));
+        assert_eq!(interval["fops"], json!([["READ", 1, 50, 50, 50], ["WRITE", 2, 100, 200, 300]]));
+        assert_eq!(counters.profile(true)["interval"]["fops"], json!([]));
+        assert_eq!(counters.totals(), (10, 9096, 3));
+    }
+}

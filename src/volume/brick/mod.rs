@@ -1,0 +1,391 @@
+//! # The brick: one server of one directory
+//!
+//! A brick carries out what clients ask, in the order in which each asks it, on plain files ([`store`]). It knows nothing of
+//! other bricks, of replication or of the volume's shape. What it adds to the file system is what clients need to agree among
+//! themselves: locks ([`locks`]), counters of what others missed with an index of who has any, and word to everybody who
+//! looked at something that somebody else then changed ([`interest`]).
+//!
+//! [`Brick`] is all of that without sockets: requests in, messages out through an [`Outbox`] a session. [`server`] puts it on TCP.
+//!
+//! Left out: quota, trash, changelog, bit-rot signatures, access-control lists of its own (the kernel of the mount checks).
+
+mod counters;
+pub mod interest;
+pub mod locks;
+pub mod role;
+pub mod server;
+pub mod store;
+mod sys;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use self::interest::Interest;
+use self::locks::{Locks, Session};
+use self::store::Store;
+use super::gfid::Gfid;
+use super::rpc::{Fop, Hello, Inode, Lock, Reply, Request, ToClient, Xattrop};
+use super::xattr::{AFR, Pending};
+
+pub use self::counters::Counters;
+
+/// Where messages to one client go. Called from any thread; must not call back into the brick.
+pub trait Outbox: Send + Sync {
+    /// Sends a message with its payload. Failure shows as the end of the session.
+    fn send(&self, message: &ToClient, payload: &[u8]);
+}
+
+/// A served directory and everybody who is connected to it.
+pub struct Brick {
+    /// The directory.
+    pub store: Store,
+    /// What was done so far.
+    pub counters: Counters,
+    state: Mutex<State>,
+    blaming: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    locks: Locks<Work>,
+    interest: Interest,
+    sessions: HashMap<Session, Client>,
+    next: Session,
+    /// Unlinked files that sessions keep open.
+    kept: HashMap<Gfid, HashSet<Session>>,
+}
+
+struct Client {
+    outbox: Arc<dyn Outbox>,
+    hello: Option<Hello>,
+}
+
+/// A request that is being carried out, or that waits for a lock.
+struct Work {
+    session: Session,
+    id: u64,
+    todo: VecDeque<Fop>,
+    done: Vec<Result<Reply, i32>>,
+    /// What was sent along; then what was read.
+    payload: Bytes,
+}
+
+impl Brick {
+    /// Serves a directory.
+    pub fn new(store: Store) -> Self {
+        let blaming = AtomicBool::new(store.blaming() > 0);
+        Self { store, counters: Counters::default(), state: Mutex::default(), blaming }
+    }
+
+    /// A client connects.
+    pub fn connect(&self, outbox: Arc<dyn Outbox>) -> Session {
+        let mut state = self.state();
+        state.next += 1;
+        let session = state.next;
+        state.sessions.insert(session, Client { outbox, hello: None });
+        session
+    }
+
+    /// A client is gone: what it held is free.
+    pub fn disconnect(&self, session: Session) {
+        let mut state = self.state();
+        state.sessions.remove(&session);
+        state.interest.leave(session);
+        for who in state.kept.values_mut() {
+            who.remove(&session);
+        }
+        let free: Vec<Gfid> = state.kept.extract_if(|_, who| who.is_empty()).map(|(gfid, _)| gfid).collect();
+        let granted = state.locks.end(session);
+        drop(state);
+        for gfid in free {
+            let _ = self.store.close(gfid);
+        }
+        self.work(granted);
+    }
+
+    /// Who is connected, with what it said of itself.
+    pub fn clients(&self) -> Vec<(Session, Option<Hello>)> {
+        self.state().sessions.iter().map(|(session, client)| (*session, client.hello.clone())).collect()
+    }
+
+    /// Carries out a request; its answer, and whatever else it causes, goes to the outboxes.
+    pub fn handle(&self, session: Session, request: Request, payload: Bytes) {
+        let todo = VecDeque::from(request.fops);
+        self.work(vec![Work { session, id: request.id, done: Vec::with_capacity(todo.len()), todo, payload }]);
+    }
+
+    /// Carries out requests and those that they let go on.
+    fn work(&self, mut waiting: Vec<Work>) {
+        while !waiting.is_empty() {
+            let next = std::mem::take(&mut waiting);
+            for work in next {
+                waiting.extend(self.one(work));
+            }
+        }
+    }
+
+    /// Carries out one request as far as it goes; gives those whose locks became free.
+    fn one(&self, mut work: Work) -> Vec<Work> {
+        let mut freed = Vec::new();
+        let mut read = None;
+        while let Some(fop) = work.todo.pop_front() {
+            if let Fop::Lock { lock, wait } = &fop {
+                match self.lock(work, lock, *wait) {
+                    Some(back) => work = back,
+                    None => return freed,
+                }
+            } else if let Fop::Unlock { lock } = &fop {
+                freed.extend(self.state().locks.unlock(work.session, lock));
+                work.done.push(Ok(Reply::Done));
+            } else {
+                let (name, clock) = (fop.name(), std::time::Instant::now());
+                let result = self.fop(work.session, fop, &work.payload, &mut read);
+                self.counters.note(name, clock.elapsed(), result.as_ref().ok(), work.payload.len());
+                work.done.push(result);
+            }
+            if work.done.last().is_some_and(Result::is_err) {
+                break;
+            }
+        }
+        let outbox = self.state().sessions.get(&work.session).map(|c| c.outbox.clone());
+        if let Some(outbox) = outbox.filter(|_| work.id > 0) {
+            outbox.send(&ToClient::Answer { id: work.id, results: work.done }, &read.unwrap_or_default());
+        }
+        freed
+    }
+
+    /// Takes a lock; gives the work back unless it has to wait.
+    fn lock(&self, mut work: Work, lock: &Lock, wait: bool) -> Option<Work> {
+        let mut state = self.state();
+        let session = work.session;
+        let outcome = state.locks.lock(session, lock, None);
+        let outboxes = |state: &State| -> Vec<_> {
+            let known = |(s, l): &(Session, Lock)| state.sessions.get(s).map(|c| (c.outbox.clone(), l.clone()));
+            outcome.contended.iter().filter_map(known).collect()
+        };
+        let told = outboxes(&state);
+        let back = if outcome.granted {
+            work.done.push(Ok(Reply::Done));
+            Some(work)
+        } else if wait {
+            work.done.push(Ok(Reply::Done));
+            state.locks.lock(session, lock, Some(work));
+            None
+        } else {
+            work.done.push(Err(libc::EAGAIN));
+            Some(work)
+        };
+        drop(state);
+        for (outbox, lock) in told {
+            outbox.send(&ToClient::Contention { lock }, &[]);
+        }
+        back
+    }
+
+    /// Carries out one fop and tells those whom its effect concerns.
+    fn fop(&self, session: Session, fop: Fop, payload: &Bytes, read: &mut Option<Vec<u8>>) -> Result<Reply, i32> {
+        let store = &self.store;
+        let inode = |inode: Inode| Reply::Inode(Box::new(inode));
+        match fop {
+            Fop::Hello(hello) => self.welcome(session, hello),
+            Fop::Ping | Fop::Lock { .. } | Fop::Unlock { .. } => Ok(Reply::Done),
+            Fop::Lookup { parent, name, fresh } => {
+                self.look(session, parent);
+                let found = store.lookup(parent, &name, fresh)?;
+                self.look(session, found.gfid);
+                Ok(inode(found))
+            }
+            Fop::Stat { gfid } => {
+                self.look(session, gfid);
+                store.stat(gfid).map(inode)
+            }
+            Fop::Readdir { gfid, after, plus } => {
+                self.look(session, gfid);
+                let entries = store.readdir(gfid, after, plus)?;
+                entries.iter().filter_map(|e| e.inode.as_ref()).for_each(|i| self.look(session, i.gfid));
+                Ok(Reply::Entries(entries))
+            }
+            Fop::Readlink { gfid } => store.readlink(gfid).map(Reply::Bytes),
+            Fop::Read { gfid, offset, size } => {
+                let data = store.read(gfid, offset, size)?;
+                let length = u32::try_from(data.len()).unwrap_or(size);
+                *read = Some(data);
+                Ok(Reply::Data(length))
+            }
+            Fop::Write { gfid, offset, time } => self.changed(session, gfid, store.write(gfid, offset, payload, time)),
+            Fop::Truncate { gfid, size, time } => self.changed(session, gfid, store.truncate(gfid, size, time)),
+            Fop::Fallocate { gfid, mode, offset, size, time } => {
+                self.changed(session, gfid, store.fallocate(gfid, mode, (offset, size), time))
+            }
+            Fop::Setattr { gfid, change } => self.changed(session, gfid, store.setattr(gfid, &change)),
+            Fop::Setxattr { gfid, key, value, flags } => {
+                self.changed(session, gfid, store.setxattr(gfid, &key, &value, flags))
+            }
+            Fop::Removexattr { gfid, key } => self.changed(session, gfid, store.removexattr(gfid, &key)),
+            Fop::Make { parent, name, node } => {
+                let made = store.make(parent, &name, &node)?;
+                self.look(session, made.gfid);
+                self.name_changed(session, parent, &name);
+                Ok(inode(made))
+            }
+            Fop::Link { gfid, parent, name, time } => {
+                let linked = store.link(gfid, parent, &name, time)?;
+                self.name_changed(session, parent, &name);
+                self.tell_changed(session, gfid);
+                Ok(inode(linked))
+            }
+            Fop::Unlink { parent, name, keep, time } => {
+                let (gfid, iatt) = store.unlink(parent, &name, keep, time)?;
+                self.removed(session, gfid, keep);
+                self.name_changed(session, parent, &name);
+                Ok(Reply::Changed(iatt))
+            }
+            Fop::Rmdir { parent, name, time } => {
+                let (gfid, iatt) = store.rmdir(parent, &name, time)?;
+                self.removed(session, gfid, false);
+                self.name_changed(session, parent, &name);
+                Ok(Reply::Changed(iatt))
+            }
+            Fop::Rename { parent, name, to, newname, keep, time } => {
+                let (moved, over) = store.rename((parent, &name), (to, &newname), keep, time)?;
+                self.removed(session, over, keep);
+                self.name_changed(session, parent, &name);
+                self.name_changed(session, to, &newname);
+                self.tell_changed(session, moved.gfid);
+                Ok(inode(moved))
+            }
+            Fop::Park { parent, name } => {
+                store.park(parent, &name)?;
+                self.name_changed(session, parent, &name);
+                Ok(Reply::Done)
+            }
+            Fop::Getxattr { gfid, key } => store.getxattr(gfid, &key).map(Reply::Bytes),
+            Fop::Xattrs { gfid, internal } => store.xattrs(gfid, internal).map(Reply::Xattrs),
+            Fop::Fsync { gfid, data } => store.fsync(gfid, data).map(|()| Reply::Done),
+            Fop::Seek { gfid, offset, whence } => store.seek(gfid, offset, whence).map(Reply::Number),
+            Fop::Statfs => store.statfs().map(Reply::Room),
+            Fop::Close { gfid } => {
+                if let Some(who) = self.state().kept.get_mut(&gfid) {
+                    who.remove(&session);
+                }
+                self.close_unkept(gfid)
+            }
+            Fop::Xattrop(op) => {
+                let sums = store.xattrop(&op).map(Reply::Counters);
+                self.tell_blaming();
+                sums
+            }
+            Fop::Index { dirty } => store.index(dirty).map(|all| {
+                all.iter().for_each(|gfid| store.drop_stale(*gfid));
+                Reply::Gfids(all)
+            }),
+            Fop::EntryChanges { gfid } => store.entry_changes(gfid).map(Reply::Names),
+            Fop::EntryChangeDone { gfid, name } => store.entry_change_done(gfid, name.as_deref()).map(|()| Reply::Done),
+            Fop::Checksum { gfid, offset, block, count } => {
+                store.checksums(gfid, offset, block, count).map(Reply::Checksums)
+            }
+            Fop::Path { gfid } => store.path_of(gfid).map(|path| Reply::Bytes(path.into())),
+            Fop::Crawl { after } => store.crawl(after).map(Reply::Gfids),
+        }
+    }
+
+    /// The brick of `slot` is new and empty: notes on the root that it missed everything there.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn blame_root(&self, slot: &str) -> Result<(), String> {
+        let pending = Pending { data: 0, metadata: 1, entry: 1 };
+        let add = vec![(format!("{AFR}{slot}"), pending)];
+        let noted = self.store.xattrop(&Xattrop { gfid: Gfid::ROOT, add, name: None });
+        self.tell_blaming();
+        noted.map(drop).map_err(|e| std::io::Error::from_raw_os_error(e).to_string())
+    }
+
+    fn welcome(&self, session: Session, hello: Hello) -> Result<Reply, i32> {
+        let ours = std::path::Path::new(&hello.brick);
+        let is_ours = hello.brick.is_empty()
+            || ours == self.store.path()
+            || std::fs::canonicalize(ours).is_ok_and(|p| p == self.store.path());
+        if !is_ours {
+            return Err(libc::ENOENT);
+        }
+        let mut state = self.state();
+        if hello.process == "fuse" {
+            state.interest.join(session);
+        }
+        if let Some(client) = state.sessions.get_mut(&session) {
+            client.hello = Some(hello);
+        }
+        Ok(Reply::Welcome { blaming: self.store.blaming() > 0 })
+    }
+
+    fn close_unkept(&self, gfid: Gfid) -> Result<Reply, i32> {
+        let mut state = self.state();
+        if state.kept.get(&gfid).is_some_and(|who| !who.is_empty()) {
+            return Ok(Reply::Done);
+        }
+        state.kept.remove(&gfid);
+        drop(state);
+        self.store.close(gfid).map(|()| Reply::Done)
+    }
+
+    /// The last name of something may be gone.
+    fn removed(&self, session: Session, gfid: Option<Gfid>, keep: bool) {
+        let Some(gfid) = gfid else { return };
+        if keep {
+            self.state().kept.entry(gfid).or_default().insert(session);
+        }
+        self.tell_changed(session, gfid);
+    }
+
+    fn look(&self, session: Session, gfid: Gfid) {
+        let mut state = self.state();
+        let forgotten = state.interest.look(session, gfid);
+        for (gfid, sessions) in forgotten {
+            state.tell(&sessions, &ToClient::Invalidate { gfid, name: None });
+        }
+    }
+
+    fn changed(&self, session: Session, gfid: Gfid, outcome: Result<super::rpc::Iatt, i32>) -> Result<Reply, i32> {
+        let iatt = outcome?;
+        self.tell_changed(session, gfid);
+        Ok(Reply::Changed(iatt))
+    }
+
+    fn tell_changed(&self, session: Session, gfid: Gfid) {
+        let mut state = self.state();
+        let who = state.interest.changed(session, gfid);
+        state.tell(&who, &ToClient::Invalidate { gfid, name: None });
+    }
+
+    fn name_changed(&self, session: Session, gfid: Gfid, name: &Bytes) {
+        let state = self.state();
+        let who = state.interest.name_changed(session, gfid);
+        state.tell(&who, &ToClient::Invalidate { gfid, name: Some(name.clone()) });
+    }
+
+    /// Tells everybody when the first inode begins to blame another copy, and when the last one stops.
+    fn tell_blaming(&self) {
+        let now = self.store.blaming() > 0;
+        if self.blaming.swap(now, SeqCst) != now {
+            let state = self.state();
+            let all: Vec<Session> = state.sessions.keys().copied().collect();
+            state.tell(&all, &ToClient::Blaming(now));
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn tell(&self, sessions: &[Session], message: &ToClient) {
+        for client in sessions.iter().filter_map(|s| self.sessions.get(s)) {
+            client.outbox.send(message, &[]);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! A brick on TCP: one thread a connection, which carries out what that client asks.
+//!
+//! Answers are written where they arise; word of what others did goes through one thread, so that a client that does not read
+//! never holds up another. A client that takes nothing for [`STUCK`] loses its connection, and with it its locks.
+
+use std::io::{self, BufReader};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, Sender as Queue, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Brick, Outbox};
+use crate::volume::handshake::{BrickAsk, Request as _};
+use crate::volume::rpc::{Fop, Frame, Request, Sender, ToClient, read_frame};
+use crate::world::wire::{Dial, Envelope, decode, encode, write_frame};
+
+/// How long a client may take nothing of what it is sent.
+const STUCK: Duration = Duration::from_secs(30);
+
+/// What serves one brick.
+pub struct Server {
+    brick: Arc<Brick>,
+    machine: String,
+    pushes: Queue<(Arc<Connection>, ToClient)>,
+    connections: Mutex<Vec<(u64, Arc<Connection>)>>,
+    detail: Arc<std::sync::atomic::AtomicBool>,
+}
+
+struct Connection {
+    stream: Mutex<TcpStream>,
+    peer: SocketAddr,
+    sender: Sender,
+    read: AtomicU64,
+    written: AtomicU64,
+    pushes: Queue<(Arc<Connection>, ToClient)>,
+    this: std::sync::Weak<Connection>,
+}
+
+impl Server {
+    /// Serves `brick` as part of `machine` (`server1`).
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub fn new(brick: Arc<Brick>, machine: &str) -> io::Result<Arc<Self>> {
+        let (pushes, waiting) = channel();
+        std::thread::Builder::new().name("push".into()).spawn(move || push_all(&waiting))?;
+        let connections = Mutex::default();
+        Ok(Arc::new(Self { brick, machine: machine.into(), pushes, connections, detail: Arc::default() }))
+    }
+
+    /// The brick.
+    pub fn brick(&self) -> &Brick {
+        &self.brick
+    }
+
+    /// Takes connections until the listener fails.
+    ///
+    /// # Errors
+    /// As of the listener.
+    pub fn listen(self: &Arc<Self>, listener: &TcpListener) -> io::Result<()> {
+        loop {
+            let (stream, peer) = match listener.accept() {
+                Ok(pair) => pair,
+                Err(e) if matches!(e.raw_os_error(), Some(libc::EINTR | libc::ECONNABORTED | libc::EMFILE)) => continue,
+                Err(e) => return Err(e),
+            };
+            let server = self.clone();
+            std::thread::Builder::new().name("client".into()).spawn(move || {
+                // A connection ends when its client wants; there is nobody to tell.
+                let _ = server.serve(stream, peer);
+            })?;
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(STUCK))?;
+        let mut reader = BufReader::with_capacity(1 << 16, stream.try_clone()?);
+        let dial: Dial = crate::world::wire::read_frame(&mut reader)?;
+        let sender = Sender::new(&self.machine, &dial.from);
+        let pushes = self.pushes.clone();
+        let connection = Arc::new_cyclic(|this| Connection {
+            stream: Mutex::new(stream),
+            peer,
+            sender,
+            read: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            pushes,
+            this: this.clone(),
+        });
+        let session = self.brick.connect(connection.clone());
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).push((session, connection.clone()));
+        let outcome = self.converse(session, &connection, &mut reader);
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).retain(|(s, _)| *s != session);
+        self.brick.disconnect(session);
+        outcome
+    }
+
+    fn converse(&self, session: u64, connection: &Connection, reader: &mut BufReader<TcpStream>) -> io::Result<()> {
+        loop {
+            let frame = read_frame(reader)?;
+            connection.read.fetch_add(frame.body.len() as u64, Relaxed);
+            if frame.kind == BrickAsk::KIND {
+                self.figures(connection, &frame)?;
+                continue;
+            }
+            let (request, payload): (Request, _) = frame.open()?;
+            if request.fops.iter().any(|f| matches!(f, Fop::Fsync { .. } | Fop::Crawl { .. })) {
+                let brick = self.brick.clone();
+                std::thread::Builder::new()
+                    .name("slow".into())
+                    .spawn(move || brick.handle(session, request, payload))?;
+            } else {
+                self.brick.handle(session, request, payload);
+            }
+        }
+    }
+
+    /// Answers the manager.
+    fn figures(&self, connection: &Connection, frame: &Frame) -> io::Result<()> {
+        let ask: BrickAsk = decode(&frame.body)?;
+        let answer: Result<Value, String> = match ask {
+            BrickAsk::Clients => Ok(self.clients()),
+            BrickAsk::Profile { peek } => Ok(self.brick.counters.profile(peek)),
+            BrickAsk::Top { .. } => Err("this brick keeps no list of its most used files".into()),
+            BrickAsk::TopClear | BrickAsk::Reconfigure(_) => Ok(Value::Null),
+            BrickAsk::Fds => Ok(json!([])),
+            BrickAsk::Blame { client } => self.brick.blame_root(&client).map(|()| Value::Null),
+        };
+        connection.reply(&frame.id, &answer)
+    }
+
+    fn clients(&self) -> Value {
+        let known = self.brick.clients();
+        let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = connections.iter().filter_map(|(session, c)| {
+            let hello = known.iter().find(|(s, _)| s == session)?.1.as_ref()?;
+            let (read, written) = (c.read.load(Relaxed), c.written.load(Relaxed));
+            let hostname = c.peer.to_string();
+            Some(
+                json!({ "hostname": hostname, "bytes_read": read, "bytes_written": written, "process": hello.process }),
+            )
+        });
+        rows.collect()
+    }
+
+    /// Whether each message carries a note for those who watch the link.
+    pub fn set_detail(&self, on: bool) {
+        self.detail.store(on, Relaxed);
+    }
+}
+
+impl Connection {
+    fn write(&self, message: &ToClient, payload: &[u8]) {
+        let kind = match message {
+            ToClient::Answer { .. } => "REPLY",
+            ToClient::Invalidate { .. } => "INVALIDATE",
+            ToClient::Contention { .. } => "CONTENTION",
+            ToClient::Blaming(_) => "BLAMING",
+        };
+        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = self.sender.send(&mut *stream, kind, (String::new(), String::new()), message, payload);
+        if sent.is_err() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        self.written.fetch_add(payload.len() as u64 + 64, Relaxed);
+    }
+
+    /// Answers in the managers' form: an envelope with the question's id as its cause.
+    fn reply(&self, question: &str, answer: &Result<Value, String>) -> io::Result<()> {
+        let envelope = Envelope {
+            id: String::new(),
+            from: String::new(),
+            to: String::new(),
+            logical: 0,
+            cause: Some(question.into()),
+            kind: BrickAsk::KIND.into(),
+            note: String::new(),
+            body: encode(answer).into(),
+        };
+        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        write_frame(&mut *stream, &envelope)
+    }
+}
+
+impl Outbox for Connection {
+    fn send(&self, message: &ToClient, payload: &[u8]) {
+        match (message, self.this.upgrade()) {
+            (ToClient::Answer { .. }, _) | (_, None) => self.write(message, payload),
+            (_, Some(this)) => drop(self.pushes.send((this, message.clone()))),
+        }
+    }
+}
+
+fn push_all(waiting: &Receiver<(Arc<Connection>, ToClient)>) {
+    while let Ok((connection, message)) = waiting.recv() {
+        connection.write(&message, &[]);
+    }
+}

@@ -1,0 +1,323 @@
+//! Names: what comes into a directory, leaves it, moves.
+
+use std::os::fd::AsRawFd;
+
+use super::paths::Place;
+use super::{PRIVATE, Store, allow, held};
+use crate::volume::brick::sys::{self, Result};
+use crate::volume::gfid::Gfid;
+use crate::volume::rpc::{Entry, Iatt, Inode, Node};
+use crate::volume::xattr::{self, Mdata, Time};
+
+impl Store {
+    /// Makes something new under a name. If the gfid exists already, a file gets the name as a further link and a
+    /// directory moves there: so healing can repeat what a copy missed without knowing which of the two it was.
+    pub(in crate::volume::brick) fn make(&self, parent: Gfid, name: &[u8], node: &Node) -> Result<Inode> {
+        let place = self.entry(parent, name)?;
+        let dir = sys::stat_fd(place.dir())?;
+        if place.stat().is_ok() {
+            return Err(libc::EEXIST);
+        }
+        let is_dir = node.mode & libc::S_IFMT == libc::S_IFDIR;
+        if !is_dir && let Ok(old) = self.inode(node.gfid) {
+            sys::link_at(old.dir(), &old.name, place.dir(), &place.name)?;
+            self.forget(node.gfid);
+            self.restore_handle(node.gfid, &place)?;
+        } else if is_dir && self.dir(node.gfid).is_ok() {
+            let (from, old) = self.dir_target(node.gfid)?;
+            let from = self.child(&self.dir(from)?, &old)?;
+            sys::rename_at(from.dir(), &from.name, place.dir(), &place.name)?;
+            self.point_handle(node.gfid, parent, name)?;
+        } else if is_dir {
+            self.make_dir(parent, name, &place, node, &dir)?;
+        } else {
+            self.make_file(&place, node, &dir)?;
+        }
+        if !is_dir {
+            self.note_name(&place, parent, name)?;
+        }
+        self.dir_changed(parent, node.time)?;
+        self.describe(&place, &place.stat()?, node.gfid)
+    }
+
+    /// A directory is made out of sight and moved to its name when it is complete.
+    fn make_dir(&self, parent: Gfid, name: &[u8], place: &Place, node: &Node, dir: &libc::stat) -> Result<()> {
+        let hidden = self.below(&format!("{PRIVATE}/landfill/{}", node.gfid))?;
+        allow(sys::mkdir_at(hidden.dir(), &hidden.name, node.mode & 0o7777), libc::EEXIST)?;
+        self.dress(&hidden, node, dir)?;
+        self.ensure_handle_dirs(node.gfid)?;
+        self.point_handle(node.gfid, parent, name)?;
+        sys::rename_at(hidden.dir(), &hidden.name, place.dir(), &place.name)
+    }
+
+    /// A file is made at its handle and linked to its name when it is complete.
+    fn make_file(&self, place: &Place, node: &Node, dir: &libc::stat) -> Result<()> {
+        let handle = self.below(&node.gfid.handle())?;
+        match self.make_at(&handle, node) {
+            Err(libc::ENOENT) => {
+                self.ensure_handle_dirs(node.gfid)?;
+                self.make_at(&handle, node)?;
+            }
+            other => other?,
+        }
+        let dressed = self.dress(&handle, node, dir);
+        let linked = dressed.and_then(|()| sys::link_at(handle.dir(), &handle.name, place.dir(), &place.name));
+        if linked.is_err() {
+            let _ = sys::unlink_at(handle.dir(), &handle.name, false);
+        } else if node.mode & libc::S_IFMT != libc::S_IFREG && !self.trusted {
+            self.note_link(handle.stat()?.st_ino, node.gfid);
+        }
+        linked
+    }
+
+    fn make_at(&self, handle: &Place, node: &Node) -> Result<()> {
+        match node.mode & libc::S_IFMT {
+            libc::S_IFLNK => sys::symlink_at(&sys::cstr(node.target.to_vec())?, handle.dir(), &handle.name),
+            libc::S_IFREG => {
+                let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
+                let fd = sys::open_at(handle.dir(), &handle.name, flags, node.mode & 0o7777)?;
+                held(&self.files).insert(node.gfid, fd.into());
+                Ok(())
+            }
+            _ => sys::mknod_at(handle.dir(), &handle.name, node.mode, node.rdev),
+        }
+    }
+
+    /// Gives something new its owner and attributes. A set-group-id directory hands its group down.
+    fn dress(&self, place: &Place, node: &Node, dir: &libc::stat) -> Result<()> {
+        let inherits = dir.st_mode & libc::S_ISGID != 0;
+        let gid = if inherits { dir.st_gid } else { node.gid };
+        // SAFETY: these cannot fail.
+        let own = unsafe { (libc::geteuid(), libc::getegid()) };
+        if (node.uid, gid) != own {
+            sys::chown_at(place.dir(), &place.name, node.uid, gid)?;
+        }
+        let kind = node.mode & libc::S_IFMT;
+        let hands_down = if inherits && kind == libc::S_IFDIR { libc::S_ISGID } else { 0 };
+        if kind != libc::S_IFLNK && (node.mode & 0o7000 != 0 || hands_down != 0) {
+            sys::chmod_at(place.dir(), &place.name, (node.mode & 0o7777) | hands_down)?;
+        }
+        self.raw_set(place, xattr::GFID, &node.gfid.0)?;
+        self.raw_set(place, xattr::MDATA, &Mdata::at(node.time).encode())?;
+        for (key, value) in &node.xattrs {
+            match sys::set_xattr(&place.path, &self.key(key)?, value, 0) {
+                Err(libc::EPERM | libc::EOPNOTSUPP) if kind != libc::S_IFREG && kind != libc::S_IFDIR => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives something that was put on the brick by hand its identity and handle.
+    pub(super) fn adopt(&self, parent: Gfid, name: &[u8], place: &Place, stat: &libc::stat, gfid: Gfid) -> Result<()> {
+        self.raw_set(place, xattr::GFID, &gfid.0)?;
+        self.ensure_handle_dirs(gfid)?;
+        if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
+            return self.point_handle(gfid, parent, name);
+        }
+        self.restore_handle(gfid, place)?;
+        self.note_link(stat.st_ino, gfid);
+        self.note_name(place, parent, name)
+    }
+
+    /// Makes sure that a file has its handle.
+    fn restore_handle(&self, gfid: Gfid, place: &Place) -> Result<()> {
+        let handle = self.below(&gfid.handle())?;
+        if handle.stat().is_ok() {
+            return Ok(());
+        }
+        self.ensure_handle_dirs(gfid)?;
+        allow(sys::link_at(place.dir(), &place.name, handle.dir(), &handle.name), libc::EEXIST)
+    }
+
+    /// Lets a directory's handle tell where it is now.
+    fn point_handle(&self, gfid: Gfid, parent: Gfid, name: &[u8]) -> Result<()> {
+        let handle = self.below(&gfid.handle())?;
+        allow(sys::unlink_at(handle.dir(), &handle.name, false), libc::ENOENT)?;
+        self.forget(gfid);
+        sys::symlink_at(&sys::cstr(Gfid::target(parent, name))?, handle.dir(), &handle.name)
+    }
+
+    /// Records a name of a file at the file.
+    fn note_name(&self, place: &Place, parent: Gfid, name: &[u8]) -> Result<()> {
+        let (key, value) = xattr::gfid2path(parent, name);
+        self.raw_set(place, &key, &value)
+    }
+
+    fn drop_name(&self, place: &Place, parent: Gfid, name: &[u8]) {
+        let key = self.key(xattr::gfid2path(parent, name).0.as_bytes());
+        let _ = key.and_then(|key| sys::remove_xattr(&place.path, &key));
+    }
+
+    /// Another name for a file; nothing happens if the name is this file already.
+    pub(in crate::volume::brick) fn link(&self, gfid: Gfid, parent: Gfid, name: &[u8], time: Time) -> Result<Inode> {
+        let (old, new) = (self.inode(gfid)?, self.entry(parent, name)?);
+        match new.stat() {
+            Ok(stat) if self.gfid_at(&new, &stat) == Some(gfid) => {}
+            Ok(_) => return Err(libc::EEXIST),
+            Err(_) => sys::link_at(old.dir(), &old.name, new.dir(), &new.name)?,
+        }
+        self.note_name(&new, parent, name)?;
+        self.set_times(gfid, &new, None, None, Some(time))?;
+        self.dir_changed(parent, time)?;
+        self.describe(&new, &new.stat()?, gfid)
+    }
+
+    /// Removes a name of a file; gives the gfid that it had and the directory's figures.
+    pub(in crate::volume::brick) fn unlink(
+        &self,
+        parent: Gfid,
+        name: &[u8],
+        keep: bool,
+        time: Time,
+    ) -> Result<(Option<Gfid>, Iatt)> {
+        let place = self.entry(parent, name)?;
+        let stat = place.stat()?;
+        if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
+            return Err(libc::EISDIR);
+        }
+        let gfid = self.gfid_at(&place, &stat);
+        if stat.st_nlink > 2
+            && let Some(gfid) = gfid
+        {
+            self.drop_name(&place, parent, name);
+            self.set_times(gfid, &place, None, None, Some(time))?;
+        }
+        sys::unlink_at(place.dir(), &place.name, false)?;
+        if let Some(gfid) = gfid.filter(|_| stat.st_nlink <= 2) {
+            self.drop_handle(gfid, keep)?;
+        }
+        Ok((gfid, self.dir_changed(parent, time)?))
+    }
+
+    /// The last name is gone: the handle goes too, or out of sight as long as somebody has the file open.
+    fn drop_handle(&self, gfid: Gfid, keep: bool) -> Result<()> {
+        let handle = self.below(&gfid.handle())?;
+        self.forget_index(gfid);
+        if keep {
+            let kept = self.below(&format!("{PRIVATE}/unlink/{gfid}"))?;
+            return allow(sys::rename_at(handle.dir(), &handle.name, kept.dir(), &kept.name), libc::ENOENT);
+        }
+        self.forget(gfid);
+        allow(sys::unlink_at(handle.dir(), &handle.name, false), libc::ENOENT)
+    }
+
+    /// Nobody has an unlinked file open any more.
+    pub(in crate::volume::brick) fn close(&self, gfid: Gfid) -> Result<()> {
+        self.forget(gfid);
+        let kept = self.below(&format!("{PRIVATE}/unlink/{gfid}"))?;
+        allow(sys::unlink_at(kept.dir(), &kept.name, false), libc::ENOENT)
+    }
+
+    /// Removes an empty directory; gives the gfid that it had and the parent's figures.
+    pub(in crate::volume::brick) fn rmdir(
+        &self,
+        parent: Gfid,
+        name: &[u8],
+        time: Time,
+    ) -> Result<(Option<Gfid>, Iatt)> {
+        let place = self.entry(parent, name)?;
+        let gfid = place.stat().ok().and_then(|stat| self.gfid_at(&place, &stat));
+        sys::unlink_at(place.dir(), &place.name, true)?;
+        if let Some(gfid) = gfid {
+            self.drop_dir_handle(gfid)?;
+        }
+        Ok((gfid, self.dir_changed(parent, time)?))
+    }
+
+    fn drop_dir_handle(&self, gfid: Gfid) -> Result<()> {
+        self.forget(gfid);
+        self.forget_index(gfid);
+        let handle = self.below(&gfid.handle())?;
+        allow(sys::unlink_at(handle.dir(), &handle.name, false), libc::ENOENT)
+    }
+
+    /// Moves a name, over what has the new one. Gives what was moved, and the gfid of what was overwritten.
+    pub(in crate::volume::brick) fn rename(
+        &self,
+        (parent, name): (Gfid, &[u8]),
+        (to, newname): (Gfid, &[u8]),
+        keep: bool,
+        time: Time,
+    ) -> Result<(Inode, Option<Gfid>)> {
+        let (old, new) = (self.entry(parent, name)?, self.entry(to, newname)?);
+        let stat = old.stat()?;
+        let gfid = self.gfid_at(&old, &stat).ok_or(libc::ENOENT)?;
+        let over = new.stat().ok().map(|s| (self.gfid_at(&new, &s), s));
+        let same = over.as_ref().is_some_and(|(_, s)| (s.st_dev, s.st_ino) == (stat.st_dev, stat.st_ino));
+        if same {
+            return Ok((self.describe(&new, &stat, gfid)?, None));
+        }
+        sys::rename_at(old.dir(), &old.name, new.dir(), &new.name)?;
+        let over = over.and_then(|(g, s)| g.map(|g| (g, s)));
+        match &over {
+            Some((over, s)) if s.st_mode & libc::S_IFMT == libc::S_IFDIR => self.drop_dir_handle(*over)?,
+            Some((over, s)) if s.st_nlink <= 2 => self.drop_handle(*over, keep)?,
+            Some((over, _)) => self.drop_name(&self.inode(*over)?, to, newname),
+            None => {}
+        }
+        if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
+            self.point_handle(gfid, to, newname)?;
+        } else {
+            self.drop_name(&new, parent, name);
+            self.note_name(&new, to, newname)?;
+        }
+        self.set_times(gfid, &new, None, None, Some(time))?;
+        self.dir_changed(parent, time)?;
+        if to != parent {
+            self.dir_changed(to, time)?;
+        }
+        Ok((self.describe(&new, &new.stat()?, gfid)?, over.map(|(g, _)| g)))
+    }
+
+    /// Moves something that healing must take away into the hidden directory, whatever is in it.
+    pub(in crate::volume::brick) fn park(&self, parent: Gfid, name: &[u8]) -> Result<()> {
+        let place = self.entry(parent, name)?;
+        let stat = place.stat()?;
+        let gfid = self.gfid_at(&place, &stat).unwrap_or_else(Gfid::random);
+        let hidden = self.dir(self.anonymous())?;
+        let parked = self.child(&hidden, gfid.to_string().as_bytes())?;
+        sys::rename_at(place.dir(), &place.name, parked.dir(), &parked.name)?;
+        if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
+            return self.point_handle(gfid, self.anonymous(), gfid.to_string().as_bytes());
+        }
+        self.drop_name(&parked, parent, name);
+        // A file lives on by its handle; its parked name would only be in the way.
+        sys::unlink_at(parked.dir(), &parked.name, false)
+    }
+
+    /// A directory's names changed.
+    fn dir_changed(&self, gfid: Gfid, time: Time) -> Result<Iatt> {
+        let place = self.inode(gfid)?;
+        self.set_times(gfid, &place, None, Some(time), Some(time))?;
+        self.iatt(&place)
+    }
+
+    /// The next entries of a directory after a cookie, with their inodes if wanted. None: the end.
+    pub(in crate::volume::brick) fn readdir(&self, gfid: Gfid, after: u64, plus: bool) -> Result<Vec<Entry>> {
+        let dir = self.dir(gfid)?;
+        let fd = super::paths::open_dir(dir.as_raw_fd(), c".")?;
+        sys::seek(fd.as_raw_fd(), after, libc::SEEK_SET)?;
+        let mut entries = Vec::new();
+        let mut ended = false;
+        while entries.is_empty() && !ended {
+            let (raw, end) = sys::entries(fd.as_raw_fd(), 1 << 15)?;
+            ended = end;
+            for entry in raw.into_iter().filter(|e| gfid != Gfid::ROOT || !self.is_private(&e.name)) {
+                let inode = if plus { self.entry_inode(&dir, &entry.name) } else { None };
+                entries.push(Entry { name: entry.name.into(), cookie: entry.cookie, kind: entry.kind, inode });
+            }
+        }
+        Ok(entries)
+    }
+
+    fn is_private(&self, name: &[u8]) -> bool {
+        name == PRIVATE.as_bytes() || name.starts_with(b".glusterfs-anonymous-inode-")
+    }
+
+    fn entry_inode(&self, dir: &std::sync::Arc<std::os::fd::OwnedFd>, name: &[u8]) -> Option<Inode> {
+        let place = self.child(dir, name).ok()?;
+        let stat = place.stat().ok()?;
+        self.describe(&place, &stat, self.gfid_at(&place, &stat)?).ok()
+    }
+}

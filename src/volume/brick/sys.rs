@@ -1,0 +1,256 @@
+//! System calls that the standard library does not have, as thin as they can be. Errors are errnos.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// An errno.
+pub type Errno = i32;
+/// The outcome of a system call.
+pub type Result<T> = std::result::Result<T, Errno>;
+
+fn last() -> Errno {
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+}
+
+fn check(outcome: libc::c_int) -> Result<libc::c_int> {
+    if outcome < 0 { Err(last()) } else { Ok(outcome) }
+}
+
+fn check_long(outcome: libc::ssize_t) -> Result<usize> {
+    usize::try_from(outcome).map_err(|_| last())
+}
+
+/// A string for the kernel; EINVAL if it has a NUL inside.
+pub fn cstr(bytes: impl Into<Vec<u8>>) -> Result<CString> {
+    CString::new(bytes).map_err(|_| libc::EINVAL)
+}
+
+/// openat(2), always close-on-exec.
+pub fn open_at(dir: RawFd, path: &CStr, flags: i32, mode: u32) -> Result<OwnedFd> {
+    // SAFETY: the path is a C string; the result is checked and then owned by nobody else.
+    let fd = check(unsafe { libc::openat(dir, path.as_ptr(), flags | libc::O_CLOEXEC, mode) })?;
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// fstatat(2) without following a link at the end.
+pub fn stat_at(dir: RawFd, path: &CStr) -> Result<libc::stat> {
+    let mut stat = std::mem::MaybeUninit::uninit();
+    // SAFETY: the kernel fills the buffer when it says so.
+    check(unsafe { libc::fstatat(dir, path.as_ptr(), stat.as_mut_ptr(), libc::AT_SYMLINK_NOFOLLOW) })?;
+    Ok(unsafe { stat.assume_init() })
+}
+
+/// fstat(2).
+pub fn stat_fd(fd: RawFd) -> Result<libc::stat> {
+    let mut stat = std::mem::MaybeUninit::uninit();
+    // SAFETY: as above.
+    check(unsafe { libc::fstat(fd, stat.as_mut_ptr()) })?;
+    Ok(unsafe { stat.assume_init() })
+}
+
+/// mkdirat(2).
+pub fn mkdir_at(dir: RawFd, path: &CStr, mode: u32) -> Result<()> {
+    // SAFETY: a C string.
+    check(unsafe { libc::mkdirat(dir, path.as_ptr(), mode) }).map(drop)
+}
+
+/// mknodat(2).
+pub fn mknod_at(dir: RawFd, path: &CStr, mode: u32, rdev: u32) -> Result<()> {
+    // SAFETY: a C string.
+    check(unsafe { libc::mknodat(dir, path.as_ptr(), mode, libc::dev_t::from(rdev)) }).map(drop)
+}
+
+/// symlinkat(2).
+pub fn symlink_at(target: &CStr, dir: RawFd, path: &CStr) -> Result<()> {
+    // SAFETY: C strings.
+    check(unsafe { libc::symlinkat(target.as_ptr(), dir, path.as_ptr()) }).map(drop)
+}
+
+/// linkat(2); a link at the end of `from` is linked itself.
+pub fn link_at(from_dir: RawFd, from: &CStr, dir: RawFd, path: &CStr) -> Result<()> {
+    // SAFETY: C strings.
+    check(unsafe { libc::linkat(from_dir, from.as_ptr(), dir, path.as_ptr(), 0) }).map(drop)
+}
+
+/// unlinkat(2); `directory`: rmdir.
+pub fn unlink_at(dir: RawFd, path: &CStr, directory: bool) -> Result<()> {
+    let flags = if directory { libc::AT_REMOVEDIR } else { 0 };
+    // SAFETY: a C string.
+    check(unsafe { libc::unlinkat(dir, path.as_ptr(), flags) }).map(drop)
+}
+
+/// renameat(2).
+pub fn rename_at(from_dir: RawFd, from: &CStr, dir: RawFd, to: &CStr) -> Result<()> {
+    // SAFETY: C strings.
+    check(unsafe { libc::renameat(from_dir, from.as_ptr(), dir, to.as_ptr()) }).map(drop)
+}
+
+/// readlinkat(2).
+pub fn readlink_at(dir: RawFd, path: &CStr) -> Result<Vec<u8>> {
+    let mut target = vec![0_u8; libc::PATH_MAX as usize];
+    // SAFETY: the buffer is as long as said.
+    let n = check_long(unsafe { libc::readlinkat(dir, path.as_ptr(), target.as_mut_ptr().cast(), target.len()) })?;
+    target.truncate(n);
+    Ok(target)
+}
+
+/// fchmodat(2), following nothing (a symbolic link has no mode to change: EOPNOTSUPP).
+pub fn chmod_at(dir: RawFd, path: &CStr, mode: u32) -> Result<()> {
+    // SAFETY: a C string.
+    check(unsafe { libc::fchmodat(dir, path.as_ptr(), mode, 0) }).map(drop)
+}
+
+/// fchownat(2) without following; `u32::MAX` leaves one as it is.
+pub fn chown_at(dir: RawFd, path: &CStr, uid: u32, gid: u32) -> Result<()> {
+    // SAFETY: a C string.
+    check(unsafe { libc::fchownat(dir, path.as_ptr(), uid, gid, libc::AT_SYMLINK_NOFOLLOW) }).map(drop)
+}
+
+/// utimensat(2) without following; `None` leaves one as it is.
+pub fn utimens_at(dir: RawFd, path: &CStr, atime: Option<(i64, u32)>, mtime: Option<(i64, u32)>) -> Result<()> {
+    let spec = |time: Option<(i64, u32)>| match time {
+        Some((tv_sec, nsec)) => libc::timespec { tv_sec, tv_nsec: nsec.into() },
+        None => libc::timespec { tv_sec: 0, tv_nsec: libc::UTIME_OMIT },
+    };
+    let times = [spec(atime), spec(mtime)];
+    // SAFETY: a C string and two times.
+    check(unsafe { libc::utimensat(dir, path.as_ptr(), times.as_ptr(), libc::AT_SYMLINK_NOFOLLOW) }).map(drop)
+}
+
+/// lgetxattr(2).
+pub fn get_xattr(path: &CStr, key: &CStr) -> Result<Vec<u8>> {
+    let mut value = vec![0_u8; 256];
+    loop {
+        // SAFETY: the buffer is as long as said.
+        let n = unsafe { libc::lgetxattr(path.as_ptr(), key.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
+        match check_long(n) {
+            Ok(n) => {
+                value.truncate(n);
+                return Ok(value);
+            }
+            Err(libc::ERANGE) if value.len() < 65536 => value.resize(65536, 0),
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// lsetxattr(2).
+pub fn set_xattr(path: &CStr, key: &CStr, value: &[u8], flags: i32) -> Result<()> {
+    // SAFETY: the value is as long as said.
+    check(unsafe { libc::lsetxattr(path.as_ptr(), key.as_ptr(), value.as_ptr().cast(), value.len(), flags) }).map(drop)
+}
+
+/// lremovexattr(2).
+pub fn remove_xattr(path: &CStr, key: &CStr) -> Result<()> {
+    // SAFETY: C strings.
+    check(unsafe { libc::lremovexattr(path.as_ptr(), key.as_ptr()) }).map(drop)
+}
+
+/// llistxattr(2), split into keys.
+pub fn list_xattrs(path: &CStr) -> Result<Vec<Vec<u8>>> {
+    let mut names = vec![0_u8; 1024];
+    let n = loop {
+        // SAFETY: the buffer is as long as said.
+        match check_long(unsafe { libc::llistxattr(path.as_ptr(), names.as_mut_ptr().cast(), names.len()) }) {
+            Err(libc::ERANGE) if names.len() < 65536 => names.resize(65536, 0),
+            other => break other?,
+        }
+    };
+    Ok(names[..n].split(|b| *b == 0).filter(|k| !k.is_empty()).map(<[u8]>::to_vec).collect())
+}
+
+/// pread(2) until `size` bytes or the end of the file.
+pub fn read_at(fd: RawFd, offset: u64, size: usize) -> Result<Vec<u8>> {
+    let mut data: Vec<u8> = Vec::with_capacity(size);
+    while data.len() < size {
+        let at = libc::off_t::try_from(offset + data.len() as u64).map_err(|_| libc::EINVAL)?;
+        // SAFETY: the spare room is as long as said, and only what was filled is taken over.
+        let n = unsafe { libc::pread(fd, data.as_mut_ptr().add(data.len()).cast(), size - data.len(), at) };
+        match check_long(n)? {
+            0 => break,
+            n => unsafe { data.set_len(data.len() + n) },
+        }
+    }
+    Ok(data)
+}
+
+/// pwrite(2) of all bytes.
+pub fn write_at(fd: RawFd, offset: u64, mut data: &[u8]) -> Result<()> {
+    let mut at = libc::off_t::try_from(offset).map_err(|_| libc::EINVAL)?;
+    while !data.is_empty() {
+        // SAFETY: the data is as long as said.
+        let n = check_long(unsafe { libc::pwrite(fd, data.as_ptr().cast(), data.len(), at) })?;
+        data = &data[n..];
+        at += n as libc::off_t;
+    }
+    Ok(())
+}
+
+/// ftruncate(2).
+pub fn truncate(fd: RawFd, size: u64) -> Result<()> {
+    let size = libc::off_t::try_from(size).map_err(|_| libc::EFBIG)?;
+    // SAFETY: numbers only.
+    check(unsafe { libc::ftruncate(fd, size) }).map(drop)
+}
+
+/// fallocate(2).
+pub fn allocate(fd: RawFd, mode: i32, offset: u64, size: u64) -> Result<()> {
+    let off = |n: u64| libc::off_t::try_from(n).map_err(|_| libc::EFBIG);
+    // SAFETY: numbers only.
+    check(unsafe { libc::fallocate(fd, mode, off(offset)?, off(size)?) }).map(drop)
+}
+
+/// lseek(2); gives the new offset.
+pub fn seek(fd: RawFd, offset: u64, whence: i32) -> Result<u64> {
+    let offset = libc::off_t::try_from(offset).map_err(|_| libc::EINVAL)?;
+    // SAFETY: numbers only.
+    let n = unsafe { libc::lseek(fd, offset, whence) };
+    u64::try_from(n).map_err(|_| last())
+}
+
+/// fsync(2) or fdatasync(2).
+pub fn sync(fd: RawFd, data: bool) -> Result<()> {
+    // SAFETY: numbers only.
+    check(unsafe { if data { libc::fdatasync(fd) } else { libc::fsync(fd) } }).map(drop)
+}
+
+/// fstatvfs(2).
+pub fn stat_fs(fd: BorrowedFd<'_>) -> Result<libc::statvfs> {
+    let mut stat = std::mem::MaybeUninit::uninit();
+    // SAFETY: the kernel fills the buffer when it says so.
+    check(unsafe { libc::fstatvfs(fd.as_raw_fd(), stat.as_mut_ptr()) })?;
+    Ok(unsafe { stat.assume_init() })
+}
+
+/// One raw directory entry.
+pub struct Dirent {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Where the next one is.
+    pub cookie: u64,
+    /// `DT_…`.
+    pub kind: u8,
+}
+
+/// getdents64(2): the next entries from the directory's position on; none at the end. `.` and `..` are left out, so `end`
+/// tells whether the directory has no more.
+pub fn entries(fd: RawFd, size: usize) -> Result<(Vec<Dirent>, bool)> {
+    let mut raw: Vec<u64> = vec![0; size / 8];
+    // SAFETY: the buffer is as long as said and aligned to 8.
+    let n = unsafe { libc::syscall(libc::SYS_getdents64, fd, raw.as_mut_ptr(), raw.len() * 8) };
+    let n = usize::try_from(n).map_err(|_| last())?;
+    // SAFETY: plain bytes of the same buffer.
+    let bytes = unsafe { std::slice::from_raw_parts(raw.as_ptr().cast::<u8>(), n) };
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(head) = bytes.get(at..at + 19) {
+        let word = |i: usize| u64::from_ne_bytes(head[i..i + 8].try_into().unwrap_or_default());
+        let length = usize::from(u16::from_ne_bytes([head[16], head[17]]));
+        let name = bytes[at + 19..at + length].split(|b| *b == 0).next().unwrap_or_default().to_vec();
+        if name != b"." && name != b".." {
+            found.push(Dirent { name, cookie: word(8), kind: head[18] });
+        }
+        at += length;
+    }
+    Ok((found, n == 0))
+}

@@ -1,0 +1,339 @@
+//! One brick as a client sees it: a connection that comes back by itself.
+//!
+//! A thread connects, reads answers and word from the brick, and when the connection is lost tries again every [`RETRY`], or at
+//! once when it is told to ([`Connection::kick`]). Callers write to the socket themselves and sleep until all their answers are there.
+
+use std::collections::HashMap;
+use std::io::{self, BufReader};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::Sender as Queue;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::wire::Answer;
+use crate::volume::rpc::{Fop, Hello, Lock, Reply, Request, Sender, ToClient, read_frame};
+use crate::volume::{gfid::Gfid, rpc::Blob};
+use crate::world::wire::{Dial, write_frame};
+
+/// Between two tries to reach a brick.
+pub const RETRY: Duration = Duration::from_secs(3);
+/// How long a connection may take to come about.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whom to connect to, and how to present oneself.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Where this client runs.
+    pub from: String,
+    /// The brick's server.
+    pub to: String,
+    /// What to say first.
+    pub hello: Hello,
+    /// How long a brick may be silent before it is given up.
+    pub ping_timeout: Duration,
+}
+
+/// What a connection tells its owner, with the brick's number in the owner's counting.
+#[derive(Debug)]
+pub enum Word {
+    /// It is up.
+    Up,
+    /// It is down.
+    Down,
+    /// Somebody changed an inode, or a name in a directory.
+    Invalidate(Gfid, Option<Blob>),
+    /// Somebody wants a lock that we hold.
+    Contention(Lock),
+}
+
+/// Where to find the brick right now: asked before every try.
+pub type Locate = Box<dyn Fn() -> io::Result<SocketAddr> + Send>;
+
+/// Gathers the answers to calls that were sent together.
+#[derive(Default)]
+pub struct Gather {
+    slots: Mutex<(Vec<Option<Answer>>, usize)>,
+    full: Condvar,
+}
+
+impl Gather {
+    /// For so many answers.
+    pub fn new(n: usize) -> Arc<Self> {
+        Arc::new(Self { slots: Mutex::new((vec![None; n], n)), full: Condvar::new() })
+    }
+
+    fn put(&self, place: usize, answer: Answer) {
+        let mut slots = guard(&self.slots);
+        if slots.0[place].replace(answer).is_none() {
+            slots.1 -= 1;
+        }
+        if slots.1 == 0 {
+            self.full.notify_all();
+        }
+    }
+
+    /// Waits for all of them.
+    pub fn wait(&self) -> Vec<Answer> {
+        let slots = guard(&self.slots);
+        let mut slots = self.full.wait_while(slots, |s| s.1 > 0).unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut slots.0).into_iter().map(|a| a.unwrap_or_else(Answer::lost)).collect()
+    }
+}
+
+struct Link {
+    stream: TcpStream,
+    epoch: u64,
+}
+
+/// A brick.
+pub struct Connection {
+    number: usize,
+    target: Target,
+    link: Mutex<Option<Link>>,
+    /// To shut a connection down that somebody is stuck writing to.
+    handle: Mutex<Option<TcpStream>>,
+    pending: Mutex<HashMap<u64, (Arc<Gather>, usize)>>,
+    next: AtomicU64,
+    epochs: AtomicU64,
+    epoch: AtomicU64,
+    heard: Mutex<Instant>,
+    blaming: AtomicBool,
+    words: Queue<(usize, Word)>,
+    kicked: (Mutex<bool>, Condvar),
+    ended: AtomicBool,
+    detail: AtomicBool,
+}
+
+impl Connection {
+    /// Connects as soon as it can be, and again whenever it is lost. `number` goes with every [`Word`].
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub fn start(number: usize, target: Target, locate: Locate, words: Queue<(usize, Word)>) -> io::Result<Arc<Self>> {
+        let connection = Arc::new(Self {
+            number,
+            target,
+            link: Mutex::default(),
+            handle: Mutex::default(),
+            pending: Mutex::default(),
+            next: AtomicU64::new(2),
+            epochs: AtomicU64::new(0),
+            epoch: AtomicU64::new(0),
+            heard: Mutex::new(Instant::now()),
+            blaming: AtomicBool::new(true),
+            words,
+            kicked: <_>::default(),
+            ended: AtomicBool::new(false),
+            detail: AtomicBool::new(false),
+        });
+        let own = connection.clone();
+        std::thread::Builder::new().name(format!("brick-{number}")).spawn(move || own.run(&locate))?;
+        Ok(connection)
+    }
+
+    fn run(&self, locate: &Locate) {
+        while !self.ended.load(Relaxed) {
+            if let Ok(stream) = locate().and_then(|at| TcpStream::connect_timeout(&at, PATIENCE)) {
+                // It ended as connections do; why makes no difference to what comes next.
+                let _ = self.converse(stream);
+                self.down();
+            }
+            self.rest();
+        }
+    }
+
+    /// Waits for the next try.
+    fn rest(&self) {
+        let (flag, bell) = &self.kicked;
+        let waited = bell.wait_timeout_while(guard(flag), RETRY, |kicked| !*kicked);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+    }
+
+    /// Tries at once.
+    pub fn kick(&self) {
+        *guard(&self.kicked.0) = true;
+        self.kicked.1.notify_all();
+    }
+
+    /// Ends for good.
+    pub fn end(&self) {
+        self.ended.store(true, Relaxed);
+        self.drop_link();
+        self.kick();
+    }
+
+    /// Drops the connection; it comes back by itself.
+    pub fn drop_link(&self) {
+        if let Some(stream) = guard(&self.handle).take() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Lets what is under way end, then drops the connection; it comes back at once, perhaps another way.
+    pub fn reroute(&self) {
+        let until = Instant::now() + Duration::from_secs(2);
+        let mut link = guard(&self.link);
+        while !guard(&self.pending).is_empty() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        *guard(&self.kicked.0) = true;
+        let was_up = link.take().is_some();
+        drop(link);
+        self.drop_link();
+        if was_up {
+            self.epoch.store(0, Relaxed);
+            let _ = self.words.send((self.number, Word::Down));
+        }
+        self.kick();
+        while self.epoch() == 0 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn converse(&self, stream: TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let mut writer = stream.try_clone()?;
+        *guard(&self.handle) = Some(stream.try_clone()?);
+        let Target { from, to, hello, .. } = &self.target;
+        write_frame(&mut writer, &Dial { from: from.clone(), to: to.clone() })?;
+        let sender = Sender::new(from, to);
+        let request = Request { id: 1, fops: vec![Fop::Hello(hello.clone())] };
+        sender.send(&mut writer, "SETVOLUME", <_>::default(), &request, &[])?;
+        let mut reader = BufReader::with_capacity(1 << 17, stream);
+        let (answer, _): (ToClient, Bytes) = read_frame(&mut reader)?.open()?;
+        let ToClient::Answer { results, .. } = answer else { return Err(io::ErrorKind::InvalidData.into()) };
+        let Some(Ok(Reply::Welcome { blaming })) = results.first() else {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        };
+        self.blaming.store(*blaming, Relaxed);
+        let epoch = self.epochs.fetch_add(1, Relaxed) + 1;
+        *guard(&self.heard) = Instant::now();
+        *guard(&self.link) = Some(Link { stream: writer, epoch });
+        self.epoch.store(epoch, Relaxed);
+        let _ = self.words.send((self.number, Word::Up));
+        loop {
+            let (message, data): (ToClient, Bytes) = read_frame(&mut reader)?.open()?;
+            self.heard(message, data);
+        }
+    }
+
+    fn heard(&self, message: ToClient, data: Bytes) {
+        *guard(&self.heard) = Instant::now();
+        let word = match message {
+            ToClient::Answer { id, results } => {
+                let waiting = guard(&self.pending).remove(&id);
+                if let Some((gather, place)) = waiting {
+                    gather.put(place, Answer { results, data });
+                }
+                return;
+            }
+            ToClient::Blaming(on) => return self.blaming.store(on, Relaxed),
+            ToClient::Invalidate { gfid, name } => Word::Invalidate(gfid, name),
+            ToClient::Contention { lock } => Word::Contention(lock),
+        };
+        let _ = self.words.send((self.number, word));
+    }
+
+    fn down(&self) {
+        self.epoch.store(0, Relaxed);
+        self.blaming.store(true, Relaxed);
+        let was_up = guard(&self.link).take().is_some();
+        let lost: Vec<_> = guard(&self.pending).drain().collect();
+        for (_, (gather, place)) in lost {
+            gather.put(place, Answer::lost());
+        }
+        if was_up {
+            let _ = self.words.send((self.number, Word::Down));
+        }
+    }
+
+    /// The number of the connection, from 1; 0: down.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Relaxed)
+    }
+
+    /// Whether files on the brick blame other copies, as far as is known.
+    pub fn is_blaming(&self) -> bool {
+        self.blaming.load(Relaxed)
+    }
+
+    /// Whether messages carry notes for those who watch the link.
+    pub fn set_detail(&self, on: bool) {
+        self.detail.store(on, Relaxed);
+    }
+
+    /// Sends fops; the answer goes to its place in `gather`. `epoch`: the connection that is meant; 0: any.
+    pub fn send(&self, epoch: u64, fops: Vec<Fop>, payload: &[u8], gather: Option<(&Arc<Gather>, usize)>) {
+        // Nobody answers a request without a number.
+        let id = if gather.is_some() { self.next.fetch_add(1, Relaxed) } else { 0 };
+        match self.write(id, epoch, fops, payload, gather) {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(_) => {
+                self.drop_link();
+                if guard(&self.pending).remove(&id).is_none() {
+                    return;
+                }
+            }
+        }
+        if let Some((gather, place)) = gather {
+            gather.put(place, Answer::lost());
+        }
+    }
+
+    /// `false`: there is no such connection.
+    fn write(
+        &self,
+        id: u64,
+        epoch: u64,
+        fops: Vec<Fop>,
+        payload: &[u8],
+        gather: Option<(&Arc<Gather>, usize)>,
+    ) -> io::Result<bool> {
+        let mut link = guard(&self.link);
+        let Some(link) = link.as_mut().filter(|l| epoch == 0 || l.epoch == epoch) else { return Ok(false) };
+        if let Some((gather, place)) = gather {
+            guard(&self.pending).insert(id, (gather.clone(), place));
+        }
+        // A compound is known by what it is about: its last change, else its first fop.
+        let kind = fops.iter().rev().find(|f| f.kind().is_some()).or(fops.first()).map_or("NULL", Fop::name);
+        let note = if self.detail.load(Relaxed) { note(&fops, payload.len()) } else { <_>::default() };
+        let request = Request { id, fops };
+        let sender = Sender::new(&self.target.from, &self.target.to);
+        sender.send(&mut link.stream, kind, note, &request, payload)?;
+        Ok(true)
+    }
+
+    /// Called about once a second: lets the brick show that it is there, and gives it up if it was silent for too long.
+    pub fn ping(&self) {
+        if self.epoch() == 0 {
+            return;
+        }
+        let silent = guard(&self.heard).elapsed();
+        if silent > self.target.ping_timeout {
+            self.drop_link();
+        } else if silent >= Duration::from_millis(900)
+            && let Ok(mut link) = self.link.try_lock()
+        {
+            if let Some(link) = link.as_mut() {
+                let sender = Sender::new(&self.target.from, &self.target.to);
+                let request = Request { id: 1, fops: vec![Fop::Ping] };
+                let _ = sender.send(&mut link.stream, "PING", <_>::default(), &request, &[]);
+            }
+        }
+    }
+}
+
+/// An id and a few words for those who watch the link.
+fn note(fops: &[Fop], payload: usize) -> (String, String) {
+    let names: Vec<&str> = fops.iter().map(Fop::name).collect();
+    let bytes = if payload > 0 { format!(" {payload} bytes") } else { String::new() };
+    (format!("call#{}", Gfid::random()), format!("{}{bytes}", names.join("+")))
+}
+
+fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

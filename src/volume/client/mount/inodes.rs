@@ -1,0 +1,106 @@
+//! What the kernel calls by number.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use crate::volume::gfid::Gfid;
+
+/// An inode that the kernel knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Who it is.
+    pub gfid: Gfid,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+    /// How often the kernel was told of it.
+    lookups: u64,
+    /// How many descriptors are open.
+    pub open: u32,
+    /// Its last name is gone, and it is kept for those descriptors.
+    pub kept: bool,
+    /// The copy that a person chose to read in split-brain.
+    pub choice: Option<usize>,
+}
+
+/// Numbers, and open directories.
+#[derive(Debug, Default)]
+pub struct Inodes {
+    by_number: Mutex<HashMap<u64, Known>>,
+    listings: Mutex<(u64, HashMap<u64, std::sync::Arc<Vec<crate::volume::rpc::Entry>>>)>,
+}
+
+impl Inodes {
+    /// Knows the root.
+    pub fn new() -> Self {
+        let inodes = Self::default();
+        inodes.learn(Gfid::ROOT, true);
+        inodes
+    }
+
+    fn by_number(&self) -> MutexGuard<'_, HashMap<u64, Known>> {
+        self.by_number.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The kernel is told of an inode.
+    pub fn learn(&self, gfid: Gfid, is_dir: bool) {
+        let fresh = Known { gfid, is_dir, lookups: 0, open: 0, kept: false, choice: None };
+        self.by_number().entry(gfid.ino()).or_insert(fresh).lookups += 1;
+    }
+
+    /// The kernel forgets it.
+    pub fn forget(&self, number: u64, times: u64) {
+        let mut all = self.by_number();
+        if let Some(known) = all.get_mut(&number) {
+            known.lookups = known.lookups.saturating_sub(times);
+            if known.lookups == 0 && known.open == 0 && number != 1 {
+                all.remove(&number);
+            }
+        }
+    }
+
+    /// An inode by number.
+    ///
+    /// # Errors
+    /// ESTALE.
+    pub fn get(&self, number: u64) -> Result<Known, i32> {
+        self.by_number().get(&number).copied().ok_or(libc::ESTALE)
+    }
+
+    /// Changes what is known of one.
+    pub fn with<T>(&self, number: u64, act: impl FnOnce(&mut Known) -> T) -> Option<T> {
+        self.by_number().get_mut(&number).map(act)
+    }
+
+    /// Every inode that the kernel knows.
+    pub fn all(&self) -> Vec<u64> {
+        self.by_number().keys().copied().collect()
+    }
+
+    /// Keeps a listing for an open directory.
+    pub fn keep_listing(&self, number: Option<u64>, entries: Vec<crate::volume::rpc::Entry>) -> u64 {
+        let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = number.unwrap_or_else(|| {
+            listings.0 += 1;
+            listings.0
+        });
+        listings.1.insert(number, entries.into());
+        number
+    }
+
+    /// The listing of an open directory.
+    pub fn listing(&self, number: u64) -> Option<std::sync::Arc<Vec<crate::volume::rpc::Entry>>> {
+        self.listings.lock().unwrap_or_else(PoisonError::into_inner).1.get(&number).cloned()
+    }
+
+    /// The directory is closed.
+    pub fn drop_listing(&self, number: u64) {
+        self.listings.lock().unwrap_or_else(PoisonError::into_inner).1.remove(&number);
+    }
+}
+
+/// A name as the bricks take it.
+pub fn name(name: &std::ffi::OsStr) -> Bytes {
+    Bytes::copy_from_slice(std::os::unix::ffi::OsStrExt::as_bytes(name))
+}

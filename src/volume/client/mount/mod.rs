@@ -1,0 +1,178 @@
+//! The mount: a volume as a file system of this machine, through FUSE.
+//!
+//! The kernel caches names, figures and contents; what another client changes is told by the bricks and taken out of the kernel's
+//! caches by a thread of its own ([`Mounted::heed`]), so that two mounts of a volume see the same. Locks of processes (fcntl, flock) are kept
+//! by the kernel of each mount and not known to other mounts.
+
+mod buffer;
+mod fs;
+mod inodes;
+mod virtuals;
+
+use std::ffi::CString;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fuser::{INodeNo, Notifier, SessionACL};
+
+use self::buffer::Buffers;
+use self::inodes::Inodes;
+use super::session::{Notice, Session};
+use crate::volume::gfid::Gfid;
+use crate::volume::rpc::Fop;
+
+/// How long the kernel may believe what it was told.
+#[derive(Debug, Clone, Copy)]
+pub struct Ttl {
+    /// Figures (`attribute-timeout`).
+    pub attribute: Duration,
+    /// Names (`entry-timeout`).
+    pub entry: Duration,
+}
+
+/// How to mount.
+#[derive(Debug, Clone)]
+pub struct MountOptions {
+    /// Where.
+    pub point: PathBuf,
+    /// What the mount table shows as its source: `server1:/gv0`.
+    pub source: String,
+    /// `ro`.
+    pub read_only: bool,
+    /// Time-outs.
+    pub ttl: Ttl,
+}
+
+/// A mounted volume.
+pub struct Mounted {
+    session: Arc<Session>,
+    buffers: Buffers,
+    inodes: Inodes,
+    ttl: Ttl,
+    notifier: OnceLock<Notifier>,
+}
+
+impl Mounted {
+    fn any_open(&self) -> bool {
+        true
+    }
+
+    /// Listings come from one copy; they are believed when no copy blames another.
+    fn trusts_listings(&self) -> bool {
+        self.session.files.graph().sets.iter().all(|set| !set.wire.is_blaming())
+    }
+
+    /// A person chose a copy to read in split-brain.
+    fn choose(&self, number: u64, gfid: Gfid, slot: &[u8]) -> Result<(), i32> {
+        let choice = virtuals::slot(&self.session.files, gfid, slot)?;
+        self.inodes.with(number, |k| k.choice = choice);
+        self.invalidate(gfid, None);
+        Ok(())
+    }
+
+    fn invalidate(&self, gfid: Gfid, name: Option<&Bytes>) {
+        let Some(notifier) = self.notifier.get() else { return };
+        let number = INodeNo(gfid.ino());
+        // The kernel may not know it (any more): then there is nothing to do.
+        let _ = match name {
+            Some(name) => notifier
+                .inval_inode(number, -1, 0)
+                .and_then(|()| notifier.inval_entry(number, std::ffi::OsStr::from_bytes(name))),
+            None => notifier.inval_inode(number, 0, 0),
+        };
+    }
+
+    /// Takes what changed out of the kernel's caches.
+    fn heed(&self, news: &Notice) {
+        match news {
+            Notice::Changed(gfid, name) => self.invalidate(*gfid, name.as_ref()),
+            Notice::Brick { usable: true, .. } => {}
+            Notice::Brick { usable: false, .. } | Notice::Volume => {
+                for number in self.inodes.all() {
+                    if let Ok(known) = self.inodes.get(number) {
+                        self.invalidate(known.gfid, None);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Mounts a volume whose session `start` makes, calls `ready` when it is mounted, and serves it until it is unmounted.
+///
+/// # Errors
+/// If it cannot be mounted.
+pub fn serve(
+    options: &MountOptions,
+    start: impl FnOnce(Sender<Notice>) -> io::Result<Arc<Session>>,
+    ready: impl FnOnce(),
+) -> io::Result<()> {
+    let (news, heard) = channel();
+    let session = start(news)?;
+    let buffers = Buffers::new(session.clone())?;
+    let mounted =
+        Arc::new(Mounted { session, buffers, inodes: Inodes::new(), ttl: options.ttl, notifier: OnceLock::new() });
+    let fd = mount(options)?;
+    let mut config = fuser::Config::default();
+    config.acl = SessionACL::All;
+    config.n_threads = Some(8);
+    let fuse = fuser::Session::from_fd(fs::Fs(mounted.clone()), fd, SessionACL::All, config);
+    let fuse = fuse.inspect_err(|_| unmount(&options.point))?;
+    let _ = mounted.notifier.set(fuse.notifier());
+    let own = mounted.clone();
+    std::thread::Builder::new().name("heed".into()).spawn(move || heed_all(&own, &heard))?;
+    ready();
+    let outcome = fuse.run();
+    mounted.buffers.flush_all();
+    outcome
+}
+
+fn heed_all(mounted: &Mounted, heard: &Receiver<Notice>) {
+    while let Ok(news) = heard.recv() {
+        mounted.heed(&news);
+    }
+}
+
+/// mount(2) with a type of our own, so that the mount table says `fuse.glusterfs`.
+fn mount(options: &MountOptions) -> io::Result<OwnedFd> {
+    let device = OpenOptions::new().read(true).write(true).open("/dev/fuse")?;
+    let c = |bytes: &[u8]| CString::new(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
+    // SAFETY: these cannot fail.
+    let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
+    let data = format!(
+        "fd={},rootmode=40000,user_id={uid},group_id={gid},default_permissions,allow_other,max_read=131072",
+        device.as_raw_fd()
+    );
+    let (source, point) = (c(options.source.as_bytes())?, c(options.point.as_os_str().as_bytes())?);
+    let flags = if options.read_only { libc::MS_RDONLY } else { 0 };
+    let data = c(data.as_bytes())?;
+    // SAFETY: all strings live until the call returns.
+    let outcome = unsafe {
+        libc::mount(source.as_ptr(), point.as_ptr(), c"fuse.glusterfs".as_ptr(), flags, data.as_ptr().cast())
+    };
+    if outcome == 0 { Ok(device.into()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn unmount(point: &Path) {
+    if let Ok(point) = CString::new(point.as_os_str().as_bytes()) {
+        // SAFETY: a C string. If it fails, it was not mounted.
+        unsafe { libc::umount2(point.as_ptr(), libc::MNT_DETACH) };
+    }
+}
+
+impl super::files::Files {
+    /// An unlinked file is open here no longer.
+    pub fn close(&self, gfid: Gfid) {
+        for set in &self.graph().sets {
+            let up = set.wire.up();
+            set.wire.ask(up, &[Fop::Close { gfid }]);
+        }
+    }
+}

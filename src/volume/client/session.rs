@@ -1,0 +1,301 @@
+//! A client's life: get the volume from a manager, keep a connection to every brick, pass on what the bricks say.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, Sender as Queue, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use super::connection::{Connection, Target, Word};
+use super::files::{Files, Graph};
+use super::manager::{self, Source};
+use super::net::Net;
+use super::set::Set;
+use crate::volume::definition::{Brick, Volume};
+use crate::volume::gfid::Gfid;
+use crate::volume::options;
+use crate::volume::replicate::{Kids, Quorum, Shape};
+use crate::volume::rpc::{Blob, Hello};
+use crate::world::{Reporter, What};
+
+/// How a client presents itself, and where it gets its volume.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where the volume comes from.
+    pub source: Source,
+    /// `fuse`, `glustershd`, `rebalance`, `glfsheal`.
+    pub process: String,
+    /// The machine that the client runs on.
+    pub machine: String,
+}
+
+/// What a client's owner may want to know at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Somebody else changed an inode, or a name in a directory.
+    Changed(Gfid, Option<Blob>),
+    /// A brick came (`true`) or went; whether its set still works.
+    Brick {
+        /// The brick's index in the volume.
+        brick: usize,
+        /// Whether it is up now.
+        up: bool,
+        /// Whether enough of its set are up.
+        usable: bool,
+    },
+    /// The volume was changed.
+    Volume,
+}
+
+/// A client of one volume.
+pub struct Session {
+    /// The tree.
+    pub files: Files,
+    options: Options,
+    client: Gfid,
+    words: Queue<(usize, Word)>,
+    links: Mutex<Links>,
+    reporter: Reporter,
+}
+
+#[derive(Default)]
+struct Links {
+    /// By the brick's name and slot; the number is its place in `seats`.
+    by_brick: HashMap<(String, usize), (usize, Arc<Connection>)>,
+    /// Number → the set's wire and the set.
+    seats: HashMap<usize, Seat>,
+    next: usize,
+    routes: HashMap<String, SocketAddr>,
+}
+
+#[derive(Clone)]
+struct Seat {
+    net: Arc<Net>,
+    set: Arc<Set>,
+    brick: usize,
+}
+
+impl Session {
+    /// Connects to a volume's bricks, as they come. `notice` is called on a thread of its own.
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub fn start(
+        volume: Volume,
+        options: Options,
+        reporter: Reporter,
+        notice: impl Fn(Notice) + Send + 'static,
+    ) -> io::Result<Arc<Self>> {
+        let (words, heard) = channel();
+        let empty = Graph { volume: volume.clone(), sets: vec![] };
+        let links = Mutex::default();
+        let session =
+            Arc::new(Self { files: Files::new(empty), options, client: Gfid::random(), words, links, reporter });
+        session.take(volume)?;
+        let (one, two) = (Arc::downgrade(&session), Arc::downgrade(&session));
+        std::thread::Builder::new().name("words".into()).spawn(move || listen(&one, &heard, &notice))?;
+        std::thread::Builder::new().name("janitor".into()).spawn(move || tidy(&two))?;
+        Ok(session)
+    }
+
+    fn links(&self) -> MutexGuard<'_, Links> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The volume is this from now on: bricks that stay keep their connections.
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub fn take(self: &Arc<Self>, volume: Volume) -> io::Result<()> {
+        let old = self.files.graph();
+        let same = !old.sets.is_empty()
+            && old.volume.bricks.len() == volume.bricks.len()
+            && shapes(&old.volume) == shapes(&volume);
+        if same {
+            let sets = old.sets.clone();
+            self.files.switch(Graph { volume, sets });
+            self.links().by_brick.values().for_each(|(_, c)| c.kick());
+            return Ok(());
+        }
+        let mut sets = Vec::new();
+        let mut seats = HashMap::new();
+        for (n, bricks) in volume.sets().enumerate() {
+            let kids: Vec<(usize, Arc<Connection>)> =
+                bricks.iter().map(|brick| self.connection(&volume, brick)).collect::<io::Result<_>>()?;
+            let net = Arc::new(Net::new(kids.iter().map(|(_, c)| c.clone()).collect()));
+            let near = bricks.iter().position(|b| b.host == self.options.machine);
+            let set = Arc::new(Set::new(shape(&volume, n), net.clone(), near));
+            for (i, (number, _)) in kids.iter().enumerate() {
+                let brick = n * volume.replica.max(1) + i;
+                seats.insert(*number, Seat { net: net.clone(), set: set.clone(), brick });
+            }
+            sets.push(set);
+        }
+        let mut links = self.links();
+        links.by_brick.retain(|_, (number, connection)| {
+            let stays = seats.contains_key(number);
+            if !stays {
+                connection.end();
+            }
+            stays
+        });
+        links.seats = seats;
+        drop(links);
+        old.sets.iter().for_each(|set| set.tidy(None));
+        self.files.switch(Graph { volume, sets });
+        Ok(())
+    }
+
+    /// The connection to a brick; a new one if there is none.
+    fn connection(self: &Arc<Self>, volume: &Volume, brick: &Brick) -> io::Result<(usize, Arc<Connection>)> {
+        let key = (brick.name(), brick.slot);
+        if let Some((number, connection)) = self.links().by_brick.get(&key) {
+            return Ok((*number, connection.clone()));
+        }
+        let mut links = self.links();
+        links.next += 1;
+        let number = links.next;
+        drop(links);
+        let hello = Hello { client: self.client, process: self.options.process.clone(), brick: brick.path.clone() };
+        let seconds = options::value(volume, "network.ping-timeout").trim().parse().unwrap_or(42);
+        let target = Target {
+            from: self.options.machine.clone(),
+            to: brick.host.clone(),
+            hello,
+            ping_timeout: Duration::from_secs(u64::max(seconds, 1)),
+        };
+        let (own, source, from) = (Arc::downgrade(self), self.options.source.clone(), self.options.machine.clone());
+        let brick = brick.clone();
+        let locate = Box::new(move || locate(&own, &source, &from, &brick));
+        let connection = Connection::start(number, target, locate, self.words.clone())?;
+        self.links().by_brick.insert(key, (number, connection.clone()));
+        Ok((number, connection))
+    }
+
+    /// Reach a machine through this address from now on, or directly.
+    pub fn route(&self, to: &str, via: Option<SocketAddr>) {
+        let mut links = self.links();
+        match via {
+            Some(via) => links.routes.insert(to.into(), via),
+            None => links.routes.remove(to),
+        };
+        let affected: Vec<_> = links
+            .by_brick
+            .iter()
+            .filter(|((name, _), _)| name.split(':').next() == Some(to))
+            .map(|(_, (_, c))| c.clone())
+            .collect();
+        drop(links);
+        self.files.graph().sets.iter().for_each(|set| set.tidy(None));
+        affected.iter().for_each(|c| c.reroute());
+    }
+
+    /// Whether messages carry notes for those who watch the links.
+    pub fn set_detail(&self, on: bool) {
+        self.links().by_brick.values().for_each(|(_, c)| c.set_detail(on));
+    }
+
+    /// Tries to reach all bricks at once.
+    pub fn kick(&self) {
+        self.links().by_brick.values().for_each(|(_, c)| c.kick());
+    }
+
+    /// Waits until every set works, or for so long. Gives whether they do.
+    pub fn wait_ready(&self, patience: Duration) -> bool {
+        let until = std::time::Instant::now() + patience;
+        loop {
+            let graph = self.files.graph();
+            if graph.sets.iter().all(|set| set.wire.up() == set.shape.all()) {
+                return true;
+            }
+            if std::time::Instant::now() >= until {
+                return graph.sets.iter().all(|set| set.ready().is_ok());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends all connections.
+    pub fn end(&self) {
+        self.files.graph().sets.iter().for_each(|set| set.tidy(None));
+        self.links().by_brick.values().for_each(|(_, c)| c.end());
+    }
+
+    fn hear(&self, number: usize, word: Word) -> Option<Notice> {
+        let seat = self.links().seats.get(&number).cloned()?;
+        match word {
+            Word::Up | Word::Down => {
+                seat.net.changed();
+                let up = matches!(word, Word::Up);
+                self.report_link(seat.brick, up);
+                Some(Notice::Brick { brick: seat.brick, up, usable: seat.set.ready().is_ok() })
+            }
+            Word::Contention(lock) => {
+                seat.set.wanted(&lock);
+                None
+            }
+            Word::Invalidate(gfid, name) => {
+                if name.is_none() {
+                    self.files.forget(gfid);
+                }
+                Some(Notice::Changed(gfid, name))
+            }
+        }
+    }
+
+    fn report_link(&self, brick: usize, up: bool) {
+        let volume = &self.files.graph().volume;
+        let Some(b) = volume.bricks.get(brick) else { return };
+        let happening = crate::volume::Happening::Connection { volume: volume.name.clone(), brick: b.name(), up };
+        self.reporter.report(None, What::Volume(happening));
+    }
+}
+
+/// What of a volume its sets' shapes follow from.
+fn shapes(volume: &Volume) -> Vec<(Shape, Vec<String>)> {
+    let one = |(n, bricks): (usize, &[Brick])| (shape(volume, n), bricks.iter().map(Brick::name).collect());
+    volume.sets().enumerate().map(one).collect()
+}
+
+/// The shape of one set of a volume.
+pub fn shape(volume: &Volume, set: usize) -> Shape {
+    let replica = volume.replica.max(1);
+    let bricks: Vec<&Brick> = volume.bricks.iter().skip(set * replica).take(replica).collect();
+    let kind = options::value(volume, "cluster.quorum-type");
+    let count = options::value(volume, "cluster.quorum-count");
+    let quorum = if replica == 1 { Quorum::None } else { Quorum::from_options(kind, count) };
+    let arbiters: Kids = (0..bricks.len()).filter(|i| volume.is_arbiter(set * replica + i)).collect();
+    Shape { slots: bricks.iter().map(|b| volume.client_name(b)).collect(), arbiters, quorum }
+}
+
+fn locate(session: &Weak<Session>, source: &Source, from: &str, brick: &Brick) -> io::Result<SocketAddr> {
+    let session = session.upgrade().ok_or(io::ErrorKind::NotConnected)?;
+    let via = session.links().routes.get(&brick.host).copied();
+    match via {
+        Some(via) => Ok(via),
+        None => manager::locate(source, from, brick),
+    }
+}
+
+fn listen(session: &Weak<Session>, heard: &Receiver<(usize, Word)>, notice: &dyn Fn(Notice)) {
+    while let Ok((number, word)) = heard.recv() {
+        let Some(session) = session.upgrade() else { return };
+        if let Some(news) = session.hear(number, word) {
+            notice(news);
+        }
+    }
+}
+
+/// Gives back idle locks, and lets bricks show that they are there.
+fn tidy(session: &Weak<Session>) {
+    for turn in 0_u64.. {
+        std::thread::sleep(Duration::from_millis(250));
+        let Some(session) = session.upgrade() else { return };
+        session.files.graph().sets.iter().for_each(|set| set.tidy(Some(Duration::from_secs(1))));
+        if turn % 4 == 0 {
+            let connections: Vec<_> = session.links().by_brick.values().map(|(_, c)| c.clone()).collect();
+            connections.iter().for_each(|c| c.ping());
+        }
+    }
+}

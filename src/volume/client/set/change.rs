@@ -1,0 +1,286 @@
+//! Transactions: a change of all copies.
+
+use bytes::Bytes;
+
+use super::lease::{self, Entered, Part};
+use super::{Known, Set};
+use crate::volume::client::wire::{Answer, Call};
+use crate::volume::gfid::Gfid;
+use crate::volume::replicate::{self, Kids, Verdict};
+use crate::volume::rpc::{Fop, Iatt, Lock, Reply};
+use crate::volume::xattr::Kind;
+
+/// What comes into being by a change of names.
+#[derive(Debug, Clone, Copy)]
+struct Newborn {
+    gfid: Gfid,
+    is_dir: bool,
+    /// Whether to take its lock along: it will be written next.
+    lock: bool,
+}
+
+impl Set {
+    /// Writes, truncates, allocates.
+    ///
+    /// # Errors
+    /// ENOTCONN without enough copies, EIO in split-brain, else what the bricks say.
+    pub fn change_data(&self, gfid: Gfid, part: Part, fop: Fop, payload: &Bytes) -> Result<Iatt, i32> {
+        let known = self.knowing(gfid)?;
+        known.data.map_err(replicate::NoCopy::errno)?;
+        let entered = self.leases.enter(&*self.wire, &self.shape, &lease::inode(gfid), part, true)?;
+        let calls = self.calls(&entered, |kid| {
+            let note = entered.unnoted.has(kid).then(|| Fop::Xattrop(replicate::before(gfid, Kind::Data)));
+            note.into_iter().chain([fop.clone()]).collect()
+        });
+        let (answers, verdict) = self.carry_out(&entered, calls, payload);
+        let missed = match verdict {
+            Verdict::Done { on } | Verdict::Doubtful { on, .. } => self.shape.all() - on,
+            Verdict::Refused(_) => Kids::NONE,
+        };
+        self.unread(gfid, missed);
+        self.leases.leave(&*self.wire, &self.shape, entered, missed);
+        match verdict {
+            Verdict::Done { on } => self.believed(&answers, on).and_then(|r| r.iatt()).ok_or(libc::EIO),
+            Verdict::Refused(errno) | Verdict::Doubtful { errno, .. } => Err(errno),
+        }
+    }
+
+    /// Whoever missed a write is not read any more.
+    fn unread(&self, gfid: Gfid, missed: Kids) {
+        if missed.is_empty() {
+            return;
+        }
+        if let Some(known) = self.known().get_mut(&gfid)
+            && let Ok(kids) = known.data
+        {
+            known.data = if (kids - missed).is_empty() { Err(replicate::NoCopy::Away) } else { Ok(kids - missed) };
+        }
+    }
+
+    /// What was written to the file is on the disks of enough copies, and whoever missed some of it is accused on them.
+    ///
+    /// # Errors
+    /// ENOTCONN if it is on too few.
+    pub fn sync(&self, gfid: Gfid, data: bool) -> Result<(), i32> {
+        let lock = lease::inode(gfid);
+        let entered = self.leases.enter(&*self.wire, &self.shape, &lock, lease::ATTRIBUTES, false)?;
+        let mut missed = self.leases.missed(&lock);
+        let outcome = loop {
+            let good = entered.kids() - missed;
+            let fresh = self.leases.unaccused(&lock) | (missed - self.leases.missed(&lock));
+            let accuse = replicate::after(&self.shape, gfid, Kind::Data, false, fresh, None).map(Fop::Xattrop);
+            let fsync = Fop::Fsync { gfid, data: data && accuse.is_none() };
+            let calls = self.calls(&entered, |_| accuse.iter().cloned().chain([fsync.clone()]).collect());
+            let calls: Vec<Call> = calls.into_iter().filter(|c| good.has(c.kid)).collect();
+            let asked: Vec<usize> = calls.iter().map(|c| c.kid).collect();
+            let answers = self.wire.exchange(calls, &Bytes::new());
+            let failed: Kids =
+                asked.iter().zip(&answers).filter(|(_, a)| a.outcome().is_err()).map(|(k, _)| *k).collect();
+            if !self.shape.suffices(good - failed) {
+                break Err(libc::ENOTCONN);
+            }
+            if failed.is_empty() {
+                break Ok(());
+            }
+            missed |= failed;
+        };
+        self.leases.leave(&*self.wire, &self.shape, entered, missed);
+        outcome
+    }
+
+    /// Changes mode, owner, times, attributes.
+    ///
+    /// # Errors
+    /// As of [`Set::change_data`].
+    pub fn change_metadata(&self, gfid: Gfid, fop: &Fop) -> Result<Reply, i32> {
+        self.knowing(gfid)?.metadata.map_err(replicate::NoCopy::errno)?;
+        self.transact(&lease::inode(gfid), lease::ATTRIBUTES, Kind::Metadata, fop, None, None)
+    }
+
+    /// Changes names of one directory. A removed or made name is `name`.
+    ///
+    /// # Errors
+    /// As of [`Set::change_data`].
+    pub fn change_names(&self, parent: Gfid, name: &Bytes, fop: &Fop) -> Result<Reply, i32> {
+        let newborn = match fop {
+            Fop::Make { node, .. } => {
+                let kind = node.mode & libc::S_IFMT;
+                let (is_dir, lock) = (kind == libc::S_IFDIR, kind == libc::S_IFREG && node.xattrs.is_empty());
+                Some(Newborn { gfid: node.gfid, is_dir, lock })
+            }
+            _ => None,
+        };
+        self.transact(&lease::names(parent), lease::name_part(name), Kind::Entry, fop, Some(name), newborn)
+    }
+
+    /// Moves a name. Both directories are locked, in the order of their gfids.
+    ///
+    /// # Errors
+    /// As of [`Set::change_data`].
+    pub fn rename(&self, from: (Gfid, &Bytes), to: (Gfid, &Bytes), fop: &Fop) -> Result<Reply, i32> {
+        if from.0 == to.0 {
+            return self.transact_moves(&[(from.0, vec![from.1, to.1])], fop);
+        }
+        let mut both = [(from.0, vec![from.1]), (to.0, vec![to.1])];
+        both.sort_by_key(|(dir, _)| *dir);
+        self.transact_moves(&both, fop)
+    }
+
+    /// One call for each brick that takes part.
+    fn calls(&self, entered: &Entered, fops: impl Fn(usize) -> Vec<Fop>) -> Vec<Call> {
+        let call = |kid: usize| Call { kid, epoch: entered.on[kid], fops: fops(kid) };
+        entered.kids().iter().map(call).collect()
+    }
+
+    /// Sends a change and judges the answers: one place a brick.
+    fn carry_out(&self, entered: &Entered, calls: Vec<Call>, payload: &Bytes) -> (Vec<Option<Answer>>, Verdict) {
+        let mut answers: Vec<Option<Answer>> = vec![None; self.shape.len()];
+        let came = self.wire.exchange(calls, payload);
+        for (kid, answer) in entered.kids().iter().zip(came) {
+            answers[kid] = Some(answer);
+        }
+        let outcomes: Vec<_> = answers.iter().map(|a| a.as_ref().map(Answer::outcome)).collect();
+        let verdict = replicate::verdict(&self.shape, &outcomes);
+        (answers, verdict)
+    }
+
+    /// The reply to go by: of a copy on which it happened, one with data if there is one.
+    fn believed<'a>(&self, answers: &'a [Option<Answer>], on: Kids) -> Option<&'a Reply> {
+        let best = (on - self.shape.arbiters).iter().next().or(on.iter().next())?;
+        let told = answers[best].as_ref()?.results.iter().flatten();
+        told.filter(|r| r.iatt().is_some() || matches!(r, Reply::Bytes(_)))
+            .last()
+            .or(answers[best].as_ref()?.last().ok())
+    }
+
+    fn transact(
+        &self,
+        lock: &Lock,
+        part: Part,
+        kind: Kind,
+        fop: &Fop,
+        name: Option<&Bytes>,
+        newborn: Option<Newborn>,
+    ) -> Result<Reply, i32> {
+        let entered = self.leases.enter(&*self.wire, &self.shape, lock, part, false)?;
+        let away = self.shape.all() - entered.kids();
+        let noted = !away.is_empty();
+        let gfid = lock.gfid;
+        let calls = self.calls(&entered, |_| {
+            let note = noted.then(|| Fop::Xattrop(replicate::before(gfid, kind)));
+            let born = newborn.and_then(|n| replicate::newborn(&self.shape, n.gfid, n.is_dir, away)).map(Fop::Xattrop);
+            let own = newborn.filter(|n| n.lock).map(|n| Fop::Lock { lock: lease::inode(n.gfid), wait: false });
+            note.into_iter().chain([fop.clone()]).chain(born).chain(own).collect()
+        });
+        let (answers, verdict) = self.carry_out(&entered, calls, &Bytes::new());
+        if let (Verdict::Done { on }, Some(born)) = (verdict, newborn) {
+            self.newborn(born, &entered, on);
+        }
+        let reply = self.conclude(&entered, kind, noted, verdict, name, newborn);
+        let outcome = reply.and_then(|on| self.believed(&answers, on).cloned().ok_or(libc::EIO));
+        self.leases.leave(&*self.wire, &self.shape, entered, Kids::NONE);
+        outcome
+    }
+
+    /// Something new: everybody who has it may be read, and its lock is ours.
+    fn newborn(&self, born: Newborn, entered: &Entered, on: Kids) {
+        let generation = self.wire.generation();
+        let data = on - self.shape.arbiters;
+        let data = if data.is_empty() { Err(replicate::NoCopy::Away) } else { Ok(data) };
+        self.known().insert(born.gfid, Known { generation, data, metadata: Ok(on) });
+        if born.lock {
+            let held = entered.on.iter().enumerate().map(|(kid, e)| if on.has(kid) { *e } else { 0 }).collect();
+            self.leases.born(&*self.wire, lease::inode(born.gfid), held);
+        }
+    }
+
+    /// Writes down who missed a change of names or attributes; gives where it happened.
+    fn conclude(
+        &self,
+        entered: &Entered,
+        kind: Kind,
+        noted: bool,
+        verdict: Verdict,
+        name: Option<&Bytes>,
+        newborn: Option<Newborn>,
+    ) -> Result<Kids, i32> {
+        let gfid = entered.lock.gfid;
+        match verdict {
+            Verdict::Done { on } => {
+                let missed = self.shape.all() - on;
+                let away = self.shape.all() - entered.kids();
+                let mut fops: Vec<Fop> = Vec::new();
+                fops.extend(replicate::after(&self.shape, gfid, kind, noted, missed, name).map(Fop::Xattrop));
+                let born = newborn.and_then(|n| replicate::newborn(&self.shape, n.gfid, n.is_dir, missed - away));
+                fops.extend(born.map(Fop::Xattrop));
+                if !fops.is_empty() {
+                    let calls = self.calls(entered, |_| fops.clone()).into_iter().filter(|c| on.has(c.kid)).collect();
+                    self.wire.exchange(calls, &Bytes::new());
+                }
+                Ok(on)
+            }
+            Verdict::Refused(errno) => {
+                if noted {
+                    let end = replicate::after(&self.shape, gfid, kind, true, Kids::NONE, None).map(Fop::Xattrop);
+                    self.wire.post(self.calls(entered, |_| end.iter().cloned().collect()));
+                }
+                Err(errno)
+            }
+            Verdict::Doubtful { on, errno } => {
+                if !noted {
+                    let begin = Fop::Xattrop(replicate::before(gfid, kind));
+                    let calls = self.calls(entered, |_| vec![begin.clone()]).into_iter().filter(|c| on.has(c.kid));
+                    self.wire.exchange(calls.collect(), &Bytes::new());
+                }
+                Err(errno)
+            }
+        }
+    }
+
+    fn transact_moves(&self, dirs: &[(Gfid, Vec<&Bytes>)], fop: &Fop) -> Result<Reply, i32> {
+        let mut entered: Vec<Entered> = Vec::new();
+        for (dir, names) in dirs {
+            let part = if names.len() > 1 { lease::ALL } else { lease::name_part(names[0]) };
+            match self.leases.enter(&*self.wire, &self.shape, &lease::names(*dir), part, false) {
+                Ok(more) => entered.push(more),
+                Err(errno) => {
+                    self.leave_all(entered);
+                    return Err(errno);
+                }
+            }
+        }
+        let outcome = self.move_under(dirs, &entered, fop);
+        self.leave_all(entered);
+        outcome
+    }
+
+    fn move_under(&self, dirs: &[(Gfid, Vec<&Bytes>)], entered: &[Entered], fop: &Fop) -> Result<Reply, i32> {
+        let kids = entered.iter().fold(self.shape.all(), |kids, e| kids & e.kids());
+        if !self.shape.suffices(kids) {
+            return Err(libc::ENOTCONN);
+        }
+        let away = self.shape.all() - kids;
+        let note = |dir: Gfid| Fop::Xattrop(replicate::before(dir, Kind::Entry));
+        let mut fops: Vec<Fop> = dirs.iter().filter(|_| !away.is_empty()).map(|(dir, _)| note(*dir)).collect();
+        fops.push(fop.clone());
+        let calls: Vec<Call> =
+            kids.iter().map(|kid| Call { kid, epoch: entered[0].on[kid], fops: fops.clone() }).collect();
+        let came = self.wire.exchange(calls, &Bytes::new());
+        let mut answers: Vec<Option<Answer>> = vec![None; self.shape.len()];
+        kids.iter().zip(came).for_each(|(kid, answer)| answers[kid] = Some(answer));
+        let outcomes: Vec<_> = answers.iter().map(|a| a.as_ref().map(Answer::outcome)).collect();
+        let verdict = replicate::verdict(&self.shape, &outcomes);
+        let mut outcome = Err(libc::EIO);
+        for (entered, (_, names)) in entered.iter().zip(dirs) {
+            for (n, name) in names.iter().enumerate() {
+                let noted = !away.is_empty() && n == 0;
+                outcome = self.conclude(entered, Kind::Entry, noted, verdict, Some(name), None);
+            }
+        }
+        outcome.and_then(|on| self.believed(&answers, on).cloned().ok_or(libc::EIO))
+    }
+
+    fn leave_all(&self, entered: Vec<Entered>) {
+        entered.into_iter().for_each(|e| self.leases.leave(&*self.wire, &self.shape, e, Kids::NONE));
+    }
+}

@@ -1,0 +1,214 @@
+//! Looking: which inode has a name, and which of its copies may be believed.
+
+use bytes::Bytes;
+
+use super::{Known, Set};
+use crate::volume::gfid::Gfid;
+use crate::volume::replicate::{Blames, Kids, NoCopy};
+use crate::volume::rpc::{Fop, Inode, Reply, Room};
+use crate::volume::xattr::Kind;
+
+/// An inode as the whole set has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The inode; figures of a copy that nobody accuses.
+    pub inode: Inode,
+    /// Whether the copies differ or blame each other.
+    pub needs_heal: bool,
+}
+
+impl Set {
+    /// Which inode has a name.
+    ///
+    /// # Errors
+    /// ENOENT; ENOTCONN without enough copies to say; EIO if copies have different files under the name, or when nobody can say
+    /// which attributes are right.
+    pub fn lookup(&self, parent: Gfid, name: &Bytes) -> Result<Found, i32> {
+        let up = self.ready()?;
+        let generation = self.wire.generation();
+        let fop = Fop::Lookup { parent, name: name.clone(), fresh: Gfid::random() };
+        if let Some(found) = self.trusting(generation, up, parent, &fop) {
+            return found;
+        }
+        let copies = self.ask_inode(up, &fop);
+        let absent: Kids =
+            copies.iter().enumerate().filter(|(_, c)| matches!(c, Err(libc::ENOENT))).map(|(i, _)| i).collect();
+        let present: Vec<Option<&Inode>> = copies.iter().map(|c| c.as_ref().ok()).collect();
+        let has: Kids = present.iter().enumerate().filter(|(_, c)| c.is_some()).map(|(i, _)| i).collect();
+        if has.is_empty() {
+            return Err(self.nowhere(&copies, absent));
+        }
+        let mut all = present.iter().flatten();
+        let first = all.next().map(|i| (i.gfid, i.iatt.kind()));
+        let agree = all.all(|i| Some((i.gfid, i.iatt.kind())) == first);
+        if !absent.is_empty() || !agree {
+            return self.disputed(parent, name, up, &copies, absent, agree);
+        }
+        self.weigh(generation, &present)
+    }
+
+    /// When no copy blames another and all are there, any one of them can be believed.
+    fn trusting(&self, generation: u64, up: Kids, gfid: Gfid, fop: &Fop) -> Option<Result<Found, i32>> {
+        if up != self.shape.all() || self.wire.is_blaming() {
+            return None;
+        }
+        let kid = self.preferred(gfid, up - self.shape.arbiters)?;
+        let answers = self.wire.ask(Kids::one(kid), std::slice::from_ref(fop));
+        let Ok(Reply::Inode(inode)) = answers[0].1.last() else { return None };
+        if !inode.blame.iter().all(|(slot, _)| slot == "dirty") {
+            return None;
+        }
+        let data = up - self.shape.arbiters;
+        self.known().insert(inode.gfid, Known { generation, data: Ok(data), metadata: Ok(up) });
+        Some(Ok(Found { inode: (**inode).clone(), needs_heal: false }))
+    }
+
+    /// An inode by its gfid.
+    ///
+    /// # Errors
+    /// As of [`Set::lookup`].
+    pub fn stat(&self, gfid: Gfid) -> Result<Found, i32> {
+        let up = self.ready()?;
+        let generation = self.wire.generation();
+        if let Some(found) = self.trusting(generation, up, gfid, &Fop::Stat { gfid }) {
+            return found;
+        }
+        let copies = self.ask_inode(up, &Fop::Stat { gfid });
+        let present: Vec<Option<&Inode>> = copies.iter().map(|c| c.as_ref().ok()).collect();
+        if present.iter().flatten().next().is_none() {
+            let absent = copies.iter().enumerate().filter(|(_, c)| matches!(c, Err(libc::ENOENT))).map(|(i, _)| i);
+            return Err(self.nowhere(&copies, absent.collect()));
+        }
+        self.weigh(generation, &present)
+    }
+
+    /// Asks these bricks; one place a brick of the set.
+    pub fn ask_inode(&self, kids: Kids, fop: &Fop) -> Vec<Result<Inode, i32>> {
+        let mut copies = vec![Err(libc::ENOTCONN); self.shape.len()];
+        for (kid, answer) in self.wire.ask(kids, std::slice::from_ref(fop)) {
+            copies[kid] = match answer.last() {
+                Ok(Reply::Inode(inode)) => Ok((**inode).clone()),
+                Ok(_) => Err(libc::EIO),
+                Err(errno) => Err(errno),
+            };
+        }
+        copies
+    }
+
+    /// No copy has it: ENOENT if enough say so.
+    fn nowhere(&self, copies: &[Result<Inode, i32>], absent: Kids) -> i32 {
+        if self.shape.suffices(absent) {
+            return libc::ENOENT;
+        }
+        let other =
+            copies.iter().filter_map(|c| c.as_ref().err()).find(|e| !matches!(**e, libc::ENOENT | libc::ENOTCONN));
+        other.copied().unwrap_or(libc::ENOTCONN)
+    }
+
+    /// Copies disagree whether, or which, file has the name: the directory's own blame decides, else healing the name does.
+    fn disputed(
+        &self,
+        parent: Gfid,
+        name: &Bytes,
+        up: Kids,
+        copies: &[Result<Inode, i32>],
+        absent: Kids,
+        agree: bool,
+    ) -> Result<Found, i32> {
+        let generation = self.wire.generation();
+        let dirs = self.ask_inode(up, &Fop::Stat { gfid: parent });
+        let dirs: Vec<Option<&Inode>> = dirs.iter().map(|c| c.as_ref().ok()).collect();
+        let blames = Blames::new(&self.shape, &dirs);
+        let sources = blames.sources(Kind::Entry);
+        let split = sources.is_empty() || blames.accused(Kind::Entry).is_empty();
+        if !split && (sources - absent).is_empty() && self.shape.suffices(absent | (up - sources)) {
+            return Err(libc::ENOENT);
+        }
+        let trusted = |i: usize| split || sources.has(i);
+        let mut identities: Vec<Gfid> = copies
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| trusted(*i))
+            .filter_map(|(_, c)| c.as_ref().ok().map(|c| c.gfid))
+            .collect();
+        identities.dedup();
+        if !agree && identities.len() != 1 {
+            return Err(libc::EIO);
+        }
+        if up == self.shape.all() && crate::volume::client::heal::name(self, parent, name).is_ok() {
+            let copies = self.ask_inode(up, &Fop::Lookup { parent, name: name.clone(), fresh: Gfid::random() });
+            let present: Vec<Option<&Inode>> = copies.iter().map(|c| c.as_ref().ok()).collect();
+            if present.iter().flatten().next().is_none() {
+                return Err(libc::ENOENT);
+            }
+            return self.weigh(generation, &present);
+        }
+        let same = |c: &Inode| identities.first().is_none_or(|g| *g == c.gfid);
+        let present: Vec<Option<&Inode>> = copies.iter().map(|c| c.as_ref().ok().filter(|c| same(c))).collect();
+        let has: Kids = present.iter().enumerate().filter(|(_, c)| c.is_some()).map(|(i, _)| i).collect();
+        if self.shape.suffices(has) {
+            return self.weigh(generation, &present);
+        }
+        Err(if self.shape.suffices(absent) { libc::ENOENT } else { libc::ENOTCONN })
+    }
+
+    /// Makes one inode of what the copies say.
+    fn weigh(&self, generation: u64, copies: &[Option<&Inode>]) -> Result<Found, i32> {
+        let gfid = copies.iter().flatten().next().ok_or(libc::ENOENT)?.gfid;
+        let known = self.learn(generation, gfid, copies);
+        let attributes = known.metadata.map_err(NoCopy::errno)?;
+        let by = |kids: Kids| kids.iter().find_map(|i| copies[i].filter(|_| !self.shape.arbiters.has(i)));
+        let from = by(attributes).or_else(|| attributes.iter().find_map(|i| copies[i])).ok_or(libc::EIO)?;
+        let mut inode = from.clone();
+        let contents =
+            known.data.ok().and_then(by).or_else(|| copies.iter().flatten().copied().max_by_key(|c| c.iatt.size));
+        if let Some(contents) = contents.filter(|c| c.iatt.is_file()) {
+            let (to, of) = (&mut inode.iatt, &contents.iatt);
+            (to.size, to.blocks, to.mtime) = (of.size, of.blocks, of.mtime);
+        }
+        let blames = Blames::new(&self.shape, copies);
+        let needs_heal = !blames.is_clean()
+            && [Kind::Data, Kind::Metadata, Kind::Entry].iter().any(|k| !blames.accused(*k).is_empty());
+        Ok(Found { inode, needs_heal })
+    }
+
+    /// Which copies may be read; asks them if that is not known, or was known before a brick came or went.
+    pub(super) fn knowing(&self, gfid: Gfid) -> Result<Known, i32> {
+        let up = self.ready()?;
+        let generation = self.wire.generation();
+        if let Some(known) = self.known().get(&gfid).copied().filter(|k| k.generation == generation) {
+            return Ok(known);
+        }
+        let copies = self.ask_inode(up, &Fop::Stat { gfid });
+        let present: Vec<Option<&Inode>> = copies.iter().map(|c| c.as_ref().ok()).collect();
+        if present.iter().flatten().next().is_none() {
+            return Err(copies
+                .iter()
+                .find_map(|c| c.as_ref().err().filter(|e| **e != libc::ENOTCONN))
+                .copied()
+                .unwrap_or(libc::ENOTCONN));
+        }
+        Ok(self.learn(generation, gfid, &present))
+    }
+
+    /// The copy to read among those that may be: the near one, else by the gfid's hash.
+    pub(super) fn preferred(&self, gfid: Gfid, among: Kids) -> Option<usize> {
+        if let Some(near) = self.near.filter(|n| among.has(*n)) {
+            return Some(near);
+        }
+        let first = crate::volume::hash::super_fast(&gfid.0) as usize % self.shape.len();
+        (0..self.shape.len()).map(|i| (first + i) % self.shape.len()).find(|i| among.has(*i))
+    }
+
+    /// Room: of the fullest copy.
+    ///
+    /// # Errors
+    /// ENOTCONN.
+    pub fn room(&self) -> Result<Room, i32> {
+        let up = self.ready()?;
+        let rooms = self.wire.ask(up - self.shape.arbiters, &[Fop::Statfs]);
+        let rooms =
+            rooms.iter().filter_map(|(_, a)| if let Ok(Reply::Room(room)) = a.last() { Some(*room) } else { None });
+        rooms.min_by_key(|r| r.available * r.block).ok_or(libc::ENOTCONN)
+    }
+}

@@ -1,0 +1,114 @@
+//! One replica set as a client works with it: transactions on all copies, reads from one.
+//!
+//! * [`lease`]: locks, kept as long as nobody else wants them.
+//! * [`change`]: what changes copies: lock, note, do it everywhere, note who missed it.
+//! * [`look`]: names and inodes: ask the copies, weigh what they say, remember who may be read.
+//! * [`read`]: contents, from a copy that nobody accuses.
+//!
+//! All of it talks to bricks through a [`Wire`], and decides by [`crate::volume::replicate`]; so it runs in a simulator as well.
+
+mod change;
+pub mod lease;
+mod look;
+mod read;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use self::lease::Leases;
+use super::wire::Wire;
+use crate::volume::gfid::Gfid;
+use crate::volume::replicate::{Kids, NoCopy, Shape};
+use crate::volume::rpc::{Inode, Lock};
+
+pub use look::Found;
+
+/// How many inodes' readable copies are remembered.
+const KNOWN: usize = 200_000;
+
+/// A replica set.
+pub struct Set {
+    /// What is fixed about it.
+    pub shape: Shape,
+    /// The way to its bricks.
+    pub wire: Arc<dyn Wire>,
+    /// The brick on this client's own server, which is read from first.
+    pub near: Option<usize>,
+    leases: Leases,
+    known: Mutex<HashMap<Gfid, Known>>,
+}
+
+/// Which copies of an inode may be read, as of a generation of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Known {
+    generation: u64,
+    data: Result<Kids, NoCopy>,
+    metadata: Result<Kids, NoCopy>,
+}
+
+impl Set {
+    /// A set over a wire.
+    pub fn new(shape: Shape, wire: Arc<dyn Wire>, near: Option<usize>) -> Self {
+        Self { shape, wire, near, leases: Leases::default(), known: Mutex::default() }
+    }
+
+    /// Whether enough bricks are up.
+    ///
+    /// # Errors
+    /// ENOTCONN.
+    pub fn ready(&self) -> Result<Kids, i32> {
+        let up = self.wire.up();
+        if self.shape.suffices(up) { Ok(up) } else { Err(libc::ENOTCONN) }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Gfid, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody else changed an inode: what was known of its copies may be wrong.
+    pub fn forget(&self, gfid: Gfid) {
+        self.known().remove(&gfid);
+    }
+
+    /// Another client wants a lock.
+    pub fn wanted(&self, lock: &Lock) {
+        self.leases.wanted(&*self.wire, &self.shape, lock);
+    }
+
+    /// Gives back locks that were not used for a while, or all that are not in use.
+    pub fn tidy(&self, idle: Option<Duration>) {
+        self.leases.tidy(&*self.wire, &self.shape, idle);
+    }
+
+    /// Nobody has the file open any more: ends what was begun and gives the lock back.
+    pub fn settle(&self, gfid: Gfid) {
+        self.leases.settle(&*self.wire, &self.shape, &lease::inode(gfid));
+    }
+
+    /// Remembers who may be read.
+    fn learn(&self, generation: u64, gfid: Gfid, copies: &[Option<&Inode>]) -> Known {
+        let blames = crate::volume::replicate::Blames::new(&self.shape, copies);
+        let readable = |kind| blames.readable(kind, &self.shape);
+        use crate::volume::xattr::Kind;
+        let known = Known { generation, data: readable(Kind::Data), metadata: readable(Kind::Metadata) };
+        let mut all = self.known();
+        if all.len() >= KNOWN {
+            all.clear();
+        }
+        all.insert(gfid, known);
+        known
+    }
+}
+
+impl Set {
+    /// Takes a lock for a heal.
+    pub(super) fn lease(&self, lock: &Lock, part: lease::Part) -> Result<lease::Entered, i32> {
+        self.leases.enter(&*self.wire, &self.shape, lock, part, false)
+    }
+
+    /// Gives it back.
+    pub(super) fn leave(&self, entered: lease::Entered) {
+        self.leases.leave(&*self.wire, &self.shape, entered, Kids::NONE);
+    }
+}

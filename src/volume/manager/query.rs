@@ -1,0 +1,90 @@
+//! What the servers know of a volume, collected: which processes run, how far a task is, what waits to be healed.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+
+use super::daemons::key;
+use super::disk;
+use super::protocol::{About, Answer, BrickReport, Query, Report};
+use super::server::{Manager, PATIENCE};
+use super::transaction::TIMED_OUT;
+use super::wire::CallError;
+use crate::volume::definition::{Brick, Status, Volume};
+use crate::volume::handshake::HealOrder;
+use crate::volume::options;
+
+impl Manager {
+    /// Asks this server and all connected ones; `localhost` comes first.
+    ///
+    /// # Errors
+    /// If there is no such volume, it is not in the state that the question needs, or a server does not answer.
+    pub async fn collect(self: &Arc<Self>, query: &Query) -> Result<Answer, String> {
+        let volume = self.state().volume(&query.volume)?.clone();
+        self.may_ask(&volume, &query.about)?;
+        let mut reports =
+            vec![Report { host: "localhost".into(), ..self.report_on(&query.volume, &query.about).await? }];
+        let links = self.connected();
+        let asked = links.iter().map(|(peer, link)| async move { (peer, link.call(query, PATIENCE).await) });
+        for (peer, outcome) in join_all(asked).await {
+            match outcome {
+                Ok(report) => reports.push(Report { host: peer.hostname().into(), ..report }),
+                Err(CallError::Disconnected) => {}
+                Err(CallError::TimedOut) => return Err(TIMED_OUT.into()),
+                Err(CallError::Refused(why)) => {
+                    return Err(format!("Staging failed on {}. Error: {why}", peer.hostname()));
+                }
+            }
+        }
+        Ok(Answer::Reports(Box::new(self.state().effective(&volume)), reports))
+    }
+
+    fn may_ask(&self, volume: &Volume, about: &About) -> Result<(), String> {
+        let name = &volume.name;
+        match about {
+            About::Task => Ok(()),
+            _ if volume.status != Status::Started => Err(format!("Volume {name} is not started")),
+            About::Heal(_) | About::HealCount if !volume.is_replicated() => {
+                Err(format!("Volume {name} is not of type replicate/disperse"))
+            }
+            About::Heal(_) if !options::is_on(volume, "cluster.self-heal-daemon") => {
+                Err(format!("Self-heal-daemon is disabled. Heal will not be triggered on volume {name}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What this server knows.
+    ///
+    /// # Errors
+    /// If it does not know the volume.
+    pub async fn report_on(self: &Arc<Self>, volume: &str, about: &About) -> Result<Report, String> {
+        let (volume, peer, task) = {
+            let state = self.state();
+            (state.volume(volume)?.clone(), state.uuid, state.tasks.get(volume).cloned())
+        };
+        let mut bricks = vec![];
+        for (index, brick) in volume.bricks.iter().enumerate().filter(|(_, b)| b.peer == peer) {
+            bricks.push(self.report_brick(&volume, index, brick, about).await);
+        }
+        if let About::Heal(full) = about {
+            let ordered = self.order_heal(&HealOrder { volume: volume.name.clone(), full: *full });
+            self.log('I', &format!("heal of {} ordered: {ordered}", volume.name));
+        }
+        let healer = volume.is_replicated().then(|| self.daemons.healer());
+        Ok(Report { host: self.place.name.clone(), peer, bricks, healer, task })
+    }
+
+    async fn report_brick(&self, volume: &Volume, index: usize, brick: &Brick, about: &About) -> BrickReport {
+        let running = self.daemons.brick(&key(volume, brick));
+        let value = match about {
+            About::HealCount if running.is_none() => Some(Err("Brick is not connected".into())),
+            About::HealCount => Some(disk::heal_count(brick).map(serde_json::Value::from).map_err(|e| e.to_string())),
+            About::Bricks(ask) => Some(self.ask_brick(volume, brick, ask).await),
+            _ => None,
+        };
+        let disk = matches!(about, About::Detail).then(|| disk::describe(&brick.path)).flatten();
+        let (pid, port) = running.map_or((None, 0), |r| (Some(r.process.pid), r.port));
+        BrickReport { index, pid, port, disk, value }
+    }
+}
