@@ -9,6 +9,7 @@
 
 mod apt;
 mod doctor;
+mod bench_union;
 mod enter;
 mod hidden;
 mod host;
@@ -66,6 +67,7 @@ const TOOLS: &[(&str, Verb)] = &[
     ("su", su::main),
     ("sudo", sudo::main),
     ("systemctl", systemctl::systemctl),
+    ("bench", bench_union::main),
     ("mount.aufs", mount_aufs::main),
     ("mount.fuse.aufs", mount_aufs::main),
     ("umount.aufs", umount_aufs::main),
