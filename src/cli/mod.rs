@@ -10,6 +10,7 @@
 mod apt;
 mod brick;
 mod doctor;
+mod bench_union;
 mod enter;
 mod gluster;
 mod glusterd;
@@ -80,6 +81,7 @@ const TOOLS: &[(&str, Verb)] = &[
     ("mount.fuse.glusterfs", mount_glusterfs::main),
     ("umount.glusterfs", mount_glusterfs::unmount),
     ("umount.fuse.glusterfs", mount_glusterfs::unmount),
+    ("bench", bench_union::main),
     ("mount.aufs", mount_aufs::main),
     ("mount.fuse.aufs", mount_aufs::main),
     ("umount.aufs", umount_aufs::main),

@@ -133,8 +133,9 @@ impl Place {
     }
 }
 
-/// Removes the folders of worlds that `run` left behind when it was killed.
+/// Removes the folders and groups of worlds that `run` left behind when it was killed.
 pub fn heal() {
+    super::cgroup::heal();
     for place in all().unwrap_or_default() {
         if place.name.starts_with(PASSING) && !place.is_running() {
             let _ = place.remove();
