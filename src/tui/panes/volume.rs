@@ -131,7 +131,7 @@ fn hashes(scene: &Scene<'_>, width: usize) -> Vec<Line<'static>> {
         lines.push(title(scene, "volume-hashes"));
     }
     for (name, hash, subvolume) in picture.placed.iter().rev().take(LAST) {
-        let at = usize::try_from(u64::from(*hash) * RING as u64 >> 32).unwrap_or(0).min(RING - 1);
+        let at = usize::try_from((u64::from(*hash) * RING as u64) >> 32).unwrap_or(0).min(RING - 1);
         let ring = "▱".repeat(at) + "▰" + &"▱".repeat(RING - 1 - at);
         let room = width.saturating_sub(RING + 16 + subvolume.len());
         lines.push(Line::from(vec![
