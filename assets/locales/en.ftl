@@ -50,7 +50,7 @@ cluster-waiting = { $n ->
     [one] one message is held: o selects it, d delivers it
    *[other] { $n } messages are held: o selects one, d delivers it
  }
-cluster-keys = K kill  s start  - cut off  + heal  v marks the other end of a link
+cluster-keys = v: the other end of a link   ?: all keys
 cluster-mark-first = Mark the other end of the link first: v
 cluster-no-messages = No message is on its way.
 table-node = node
@@ -268,6 +268,7 @@ why-higher_term = it heard of a higher term
 why-found_leader = it heard from the leader
 why-voted = it gave its vote
 why-split = no majority, its timer ran out again
+why-watched = as it was when the watch began
 why-stale_term = the term is old
 why-already_voted = it has voted already
 why-log_not_up_to_date = the candidate's log is behind its own

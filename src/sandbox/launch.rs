@@ -20,7 +20,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, setsid};
 
-use super::{Error, Result, While, ids, init, is_host_root, machines, own_exe, place::Place, root::Root};
+use super::{Error, Result, While, cgroup, ids, init, is_host_root, machines, own_exe, place::Place, root::Root};
 
 /// What to open.
 #[derive(Debug, Clone)]
@@ -113,6 +113,7 @@ impl Drop for Opened {
             let _ = kill(Pid::from_raw(self.launcher.id().cast_signed()), Signal::SIGTERM);
         }
         let _ = self.launcher.wait();
+        cgroup::remove(&self.place);
     }
 }
 
@@ -166,7 +167,9 @@ const PROCESSES: u64 = 4096;
 fn outer_stage(args: &Args) -> Result<u8> {
     let _ = setsid();
     umask(Mode::from_bits_truncate(0o022));
-    if !is_host_root() {
+    if is_host_root() {
+        cgroup::bound(&args.spec.place, PROCESSES);
+    } else {
         let (_, hard) = getrlimit(Resource::RLIMIT_NPROC).when(|| "reading the limit of processes")?;
         let most = PROCESSES.min(hard);
         setrlimit(Resource::RLIMIT_NPROC, most, most).when(|| "limiting the world's processes")?;

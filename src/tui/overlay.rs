@@ -62,6 +62,7 @@ fn open(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer, title: &str, rows: u
     let frame = Rect { y: area.y + (area.height - height) / 2, height, ..most };
     let outer = Rect { x: frame.x.saturating_sub(1), width: frame.width + 2, ..frame };
     ratatui::widgets::Widget::render(ratatui::widgets::Clear, outer, buffer);
+    buffer.set_style(outer.intersection(buffer.area), scene.of(Paint::Panel));
     let rule = "╌".repeat(frame.width.into());
     put(buffer, frame, frame.x, frame.y, &rule, scene.of(Paint::Accent));
     let bold = scene.of(Paint::Accent).add_modifier(ratatui::style::Modifier::BOLD);

@@ -127,8 +127,8 @@ fn table(volume: &Volume, reports: &[Report], wanted: impl Fn(&str) -> bool, hea
         row(&mut out, &format!("Brick {name}"), &port, rdma, brick.pid);
     }
     for report in reports.iter().filter(|_| healers) {
-        if let Some(pid) = report.healer {
-            row(&mut out, &format!("Self-heal Daemon on {}", report.host), "N/A", "N/A", pid);
+        if let Some(healer) = report.healer {
+            row(&mut out, &format!("Self-heal Daemon on {}", report.host), "N/A", "N/A", healer.pid);
         }
     }
     out
@@ -270,8 +270,8 @@ fn element(volume: &Volume, reports: &[Report]) -> Node {
         nodes.push(process(&def.host, &def.path, &def.peer.to_string(), brick.pid, &brick.port.to_string()));
     }
     for report in reports {
-        if let Some(pid) = report.healer {
-            nodes.push(process("Self-heal Daemon", &report.host, &report.peer.to_string(), pid, "N/A"));
+        if let Some(healer) = report.healer {
+            nodes.push(process("Self-heal Daemon", &report.host, &report.peer.to_string(), healer.pid, "N/A"));
         }
     }
     let tasks = task(reports).map(|task| {
@@ -308,6 +308,7 @@ fn process(host: &str, path: &str, peer: &str, pid: Option<i32>, port: &str) -> 
 mod tests {
     use super::*;
     use crate::volume::definition::{Brick, Status};
+    use crate::volume::manager::protocol::Healer;
 
     fn volume() -> Volume {
         let brick = |n: usize| Brick {
@@ -333,7 +334,12 @@ mod tests {
 
     fn report(host: &str, index: usize, pid: Option<i32>, healer: i32) -> Report {
         let brick = BrickReport { index, pid, port: 52860, ..BrickReport::default() };
-        Report { host: host.into(), bricks: vec![brick], healer: Some(Some(healer)), ..Report::default() }
+        Report {
+            host: host.into(),
+            bricks: vec![brick],
+            healer: Some(Healer { pid: Some(healer) }),
+            ..Report::default()
+        }
     }
 
     /// The captured table, to the byte: a brick that is down, and a server that did not answer and has no line.

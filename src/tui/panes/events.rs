@@ -73,12 +73,14 @@ impl Kind {
     }
 
     fn has(self, what: &What) -> bool {
-        use crate::raft::Happening::{Applied, Progress, Timer};
+        use crate::raft::Happening::{Applied, Committed, Progress, State, Timer};
         match self {
             Self::All => true,
             Self::Messages => matches!(what, What::Link(link) if !matches!(link, Link::Rule { .. })),
             Self::Story => match what {
-                What::Raft(Timer { .. } | Progress { .. } | Applied { .. }) | What::Counters { .. } => false,
+                What::Raft(Timer { .. } | Progress { .. } | Applied { .. } | Committed { index: 0 }) => false,
+                What::Raft(State { why, .. }) => why != "watched",
+                What::Counters { .. } => false,
                 What::Link(link) => matches!(link, Link::Rule { .. }),
                 What::Process(Process::Started { role, .. }) => !role.is_empty(),
                 _ => true,

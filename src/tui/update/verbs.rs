@@ -47,6 +47,7 @@ fn everywhere(ui: &mut Ui, world: &World, verb: Verb, lab: bool) -> Vec<Effect> 
             ui.theme = ui.theme.next();
             let name = ui.tr(&format!("theme-{}", ui.theme.name()));
             ui.tell(Paint::Dim, name);
+            return vec![Effect::Keep];
         }
         Verb::Suspend => return vec![Effect::Suspend],
         Verb::Redraw => return vec![Effect::Redraw],
@@ -60,7 +61,7 @@ fn everywhere(ui: &mut Ui, world: &World, verb: Verb, lab: bool) -> Vec<Effect> 
 /// The next language. The course is told, and tells everything anew.
 fn language(ui: &mut Ui) -> Vec<Effect> {
     ui.texts = ui.texts.next();
-    vec![Effect::Speak(ui.texts.tag())]
+    vec![Effect::Speak(ui.texts.tag()), Effect::Keep]
 }
 
 fn in_lab(ui: &mut Ui, world: &World, verb: Verb) -> Option<Vec<Effect>> {

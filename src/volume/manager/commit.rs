@@ -176,6 +176,7 @@ impl Manager {
         self.settle().await;
         if let Some(volume) = new.or(old) {
             self.push_volume(&volume.name);
+            self.tell_volume(&volume.name);
         }
     }
 
@@ -267,6 +268,7 @@ impl Manager {
 
     /// Sees to it that daemons and quorum are as the definitions say: after every change, and when peers come and go.
     pub async fn settle(self: &Arc<Self>) {
+        self.tell_pool();
         let volumes: Vec<Volume> = self.state().volumes.values().cloned().collect();
         let healed = |v: &Volume| {
             v.status == Status::Started && v.is_replicated() && options::is_on(v, "cluster.self-heal-daemon")
@@ -402,6 +404,7 @@ impl Manager {
             task.progress = Defrag { state: state_now, ..progress };
             (task.clone(), goes_on)
         };
+        self.tell_task(&task);
         let _ = self.store.save_task(&name, Some(&task));
         Ok(goes_on)
     }
