@@ -37,6 +37,18 @@ pub async fn accept(listener: TcpListener, session: u64, inbox: mpsc::Sender<Inp
     }
 }
 
+/// A client that closed its side may still read what is answered soon.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Returns a moment after the client closed the connection: nobody waits for its answers then, and what it asked for is
+/// not to be sent again to the next leader. If it has sent more meanwhile, that is seen later.
+async fn gone(stream: &TcpStream) {
+    if let Ok(1..) = stream.peek(&mut [0]).await {
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(GRACE).await;
+}
+
 /// One word of what a client sent.
 enum Step {
     /// For the state machine.
@@ -59,7 +71,10 @@ impl Session {
     async fn serve(mut self, mut stream: TcpStream) {
         let (mut input, mut output) = (BytesMut::with_capacity(4096), BytesMut::new());
         while let Ok(1..) = stream.read_buf(&mut input).await {
-            let going_on = self.answer_all(&mut input, &mut output).await;
+            let going_on = tokio::select! {
+                going_on = self.answer_all(&mut input, &mut output) => going_on,
+                () = gone(&stream) => break,
+            };
             if stream.write_all(&output).await.is_err() || !going_on {
                 break;
             }
