@@ -7,6 +7,8 @@
 //! Exit codes: 0 ok, 1 a check failed, 2 usage, 3 this machine cannot, 4 a lab file is invalid, 5 internal, 130
 //! interrupted; `run` passes on its command's own, with 125 for its own failures.
 
+mod bench;
+mod bench_raft;
 mod node;
 
 use std::ffi::OsString;
@@ -17,7 +19,7 @@ use std::process::ExitCode;
 pub type Verb = fn(&[OsString]) -> ExitCode;
 
 /// The verbs and the names of tools that the binary answers to, each with its function.
-const VERBS: &[(&str, Verb)] = &[("node", node::main)];
+const VERBS: &[(&str, Verb)] = &[("bench", bench::main), ("node", node::main)];
 
 /// The program: finds the verb by its own name or first argument and runs it.
 pub fn main() -> ExitCode {
