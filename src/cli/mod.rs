@@ -29,6 +29,8 @@ mod lxc_start;
 mod lxc_stop;
 mod mount_aufs;
 mod mount_glusterfs;
+mod bench;
+mod bench_raft;
 mod node;
 mod outer;
 mod run;
@@ -87,6 +89,8 @@ const TOOLS: &[(&str, Verb)] = &[
     ("umount.aufs", umount_aufs::main),
     ("umount.fuse.aufs", umount_aufs::main),
 ];
+/// The verbs and the names of tools that the binary answers to, each with its function.
+const VERBS: &[(&str, Verb)] = &[("bench", bench::main), ("node", node::main)];
 
 /// The program's own verbs, with one line of help; those without one are for the program itself.
 const VERBS: &[(&str, Verb, &str)] = &[
