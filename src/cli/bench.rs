@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use super::{Verb, bench_raft};
+use super::{Verb, bench_container, bench_raft};
 
 /// What can be measured.
-const BENCHES: &[(&str, Verb)] = &[("raft", bench_raft::main)];
+const BENCHES: &[(&str, Verb)] = &[("raft", bench_raft::main), ("container", bench_container::main)];
 
 /// The verb.
 pub fn main(args: &[OsString]) -> ExitCode {

@@ -8,6 +8,8 @@
 //! interrupted; `run` passes on its command's own, with 125 for its own failures.
 
 mod apt;
+mod bench;
+mod bench_container;
 mod brick;
 mod doctor;
 mod bench_union;
@@ -58,6 +60,7 @@ const TOOLS: &[(&str, Verb)] = &[
     ("glusterd", glusterd::main),
     ("glusterfs", glusterfs::main),
     ("lab", lab::main),
+    ("bench", bench::main),
     ("lxc-attach", lxc_attach::attach),
     ("lxc-config", lxc_ls::config),
     ("lxc-console", lxc_console::console),
