@@ -10,9 +10,10 @@
 mod apt;
 mod bench;
 mod bench_container;
+mod bench_raft;
+mod bench_union;
 mod brick;
 mod doctor;
-mod bench_union;
 mod enter;
 mod gluster;
 mod glusterd;
@@ -31,8 +32,6 @@ mod lxc_start;
 mod lxc_stop;
 mod mount_aufs;
 mod mount_glusterfs;
-mod bench;
-mod bench_raft;
 mod node;
 mod outer;
 mod run;
@@ -60,7 +59,6 @@ const TOOLS: &[(&str, Verb)] = &[
     ("glusterd", glusterd::main),
     ("glusterfs", glusterfs::main),
     ("lab", lab::main),
-    ("bench", bench::main),
     ("lxc-attach", lxc_attach::attach),
     ("lxc-config", lxc_ls::config),
     ("lxc-console", lxc_console::console),
@@ -86,14 +84,11 @@ const TOOLS: &[(&str, Verb)] = &[
     ("mount.fuse.glusterfs", mount_glusterfs::main),
     ("umount.glusterfs", mount_glusterfs::unmount),
     ("umount.fuse.glusterfs", mount_glusterfs::unmount),
-    ("bench", bench_union::main),
     ("mount.aufs", mount_aufs::main),
     ("mount.fuse.aufs", mount_aufs::main),
     ("umount.aufs", umount_aufs::main),
     ("umount.fuse.aufs", umount_aufs::main),
 ];
-/// The verbs and the names of tools that the binary answers to, each with its function.
-const VERBS: &[(&str, Verb)] = &[("bench", bench::main), ("node", node::main)];
 
 /// The program's own verbs, with one line of help; those without one are for the program itself.
 const VERBS: &[(&str, Verb, &str)] = &[
@@ -104,6 +99,7 @@ const VERBS: &[(&str, Verb, &str)] = &[
     ("lab", labs::main, "the course's tools: list, lint, test, schema"),
     ("brick", brick::main, "one brick of a volume, by hand"),
     ("node", node::main, "one Raft node, by hand"),
+    ("bench", bench::main, "measurements beside the peers"),
     ("screen", screen::main, ""),
     ("world", hidden::world, ""),
     ("init", hidden::init, ""),
