@@ -19,6 +19,8 @@ use crate::volume::options;
 
 /// How long a brick may take to answer its manager.
 pub const BRICK_ANSWERS: Duration = Duration::from_secs(5);
+/// How long the last word of a mover that has ended may be under way.
+const LAST_WORD: Duration = Duration::from_secs(1);
 /// How long until a brick that died is started again, when that is wanted.
 const RESTART: Duration = Duration::from_secs(1);
 
@@ -350,6 +352,7 @@ impl Manager {
         let concerned = |b: &Brick| b.peer == own && (bricks.is_empty() || bricks.contains(&b.name()));
         let works = volume.bricks.iter().any(concerned);
         let task = Task::begin(&volume.name, id, mode, bricks, works);
+        self.tell_task(&task);
         let _ = self.store.save_task(&volume.name, Some(&task));
         self.state().tasks.insert(volume.name.clone(), task);
         if !works {
@@ -360,6 +363,7 @@ impl Manager {
                 let (manager, name) = (self.clone(), volume.name.clone());
                 tokio::spawn(async move {
                     process.ended().await;
+                    tokio::time::sleep(LAST_WORD).await;
                     manager.mover_ended(&name, id);
                 });
             }
@@ -387,6 +391,7 @@ impl Manager {
             }
             task.clone()
         };
+        self.tell_task(&task);
         let _ = self.store.save_task(volume, Some(&task));
     }
 
