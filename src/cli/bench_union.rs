@@ -21,8 +21,6 @@ use super::parse;
 /// Example: terrarium bench union --quick
 #[derive(Parser)]
 struct Args {
-    /// What to measure: `union`.
-    what: String,
     /// A tenth of everything.
     #[arg(long)]
     quick: bool,
@@ -56,14 +54,10 @@ type Row = (&'static str, Option<f64>);
 
 /// The verb.
 pub fn main(args: &[OsString]) -> ExitCode {
-    let args: Args = match parse("bench", args) {
+    let args: Args = match parse("terrarium bench union", args) {
         Ok(args) => args,
         Err(code) => return code,
     };
-    if args.what != "union" {
-        eprintln!("terrarium bench: there is a bench of `union`, not of `{}`", args.what);
-        return ExitCode::from(2);
-    }
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
