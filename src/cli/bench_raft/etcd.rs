@@ -39,7 +39,7 @@ pub fn start() -> std::io::Result<Trio> {
         command
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    super::start(command, || (0..3).map(|i| address(i, 2379)).find(|a| runtime.block_on(leads(*a)).unwrap_or(false)))
+    super::start(command, [0, 1, 2].map(|i| address(i, 2379)), |address| runtime.block_on(leads(address)))
 }
 
 /// `Maintenance.Status`: its fields 1 (header, with member_id as 2) and 4 (leader) agree on the leader.

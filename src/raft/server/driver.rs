@@ -118,7 +118,11 @@ impl Driver {
                 count = inbox.recv_many(&mut inputs, INBOX) => if count == 0 { return Ok(()) },
                 () = wait_until(wake) => {}
             }
+            let began = Instant::now();
             self.turn(&mut inputs).await?;
+            if self.replica.node().role() != Role::Leader {
+                self.clock.pardon(began.elapsed());
+            }
         }
     }
 
