@@ -114,7 +114,10 @@ impl Driver {
             let wake = self.next_wake();
             tokio::select! {
                 biased;
-                () = stopped(&mut stop) => return Ok(self.disk.close()),
+                () = stopped(&mut stop) => {
+                    self.disk.close();
+                    return Ok(());
+                }
                 count = inbox.recv_many(&mut inputs, INBOX) => if count == 0 { return Ok(()) },
                 () = wait_until(wake) => {}
             }
