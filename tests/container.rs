@@ -187,7 +187,7 @@ fn a_mount_entry() {
              cat /mnt/gv0/other; lxc-stop -k -n c1
              (cat base; echo 'lxc.mount.entry = /no/such x none bind,create=dir 0 0') > /var/lib/lxc/c1/config; lxc-start -n c1
              (cat base; echo 'lxc.mount.entry = /etc ../../x none bind 0 0') > /var/lib/lxc/c1/config; lxc-start -n c1
-             (cat base; echo 'lxc.colour = red'; echo 'lxc.apparmor.profile = generated') > /var/lib/lxc/c1/config; lxc-start -n c1",
+             (cat base; echo 'lxc.colour = red'; echo 'lxc.cgroup2.no.such = 1'; echo 'lxc.apparmor.profile = generated') > /var/lib/lxc/c1/config; lxc-start -n c1",
         );
         assert_eq!(out(&output), "text\nmore\n", "{who:?}: {}", err(&output));
         let said = err(&output);
@@ -195,6 +195,7 @@ fn a_mount_entry() {
             "bind /no/such to /x in the container: No such file",
             "leaves the container",
             "lxc.colour: no such key",
+            "no control group for no.such = 1",
             "lxc.apparmor.profile: not supported here, left out",
         ] {
             assert!(said.contains(words), "{who:?}: no `{words}` in {said}");

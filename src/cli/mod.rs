@@ -13,6 +13,7 @@ mod bench_container;
 mod brick;
 mod doctor;
 mod enter;
+mod export;
 mod gluster;
 mod glusterd;
 mod glusterfs;
@@ -58,6 +59,7 @@ const TOOLS: &[(&str, Verb)] = &[
     ("glusterfs", glusterfs::main),
     ("lab", lab::main),
     ("bench", bench::main),
+    ("export", export::main),
     ("lxc-attach", lxc_attach::attach),
     ("lxc-config", lxc_ls::config),
     ("lxc-console", lxc_console::console),
