@@ -115,6 +115,7 @@ image() {
     start aufstest2
     lxc-attach -n aufstest2 -- sh -c 'touch /root/test && ls /root'
     find aufstest2/writable -newer aufstest2/config | head -n 20
+    [ -e aufstest2/writable/root/test ] || fail "the new file is not in the writable branch"
     [ ! -e aufstest1/rootfs/root/test ] || fail "the base was written to"
     [ "$before" = "$(find aufstest1/rootfs -xdev -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)" ] ||
         fail "the base has changed"

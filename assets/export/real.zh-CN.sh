@@ -115,6 +115,7 @@ image() {
     start aufstest2
     lxc-attach -n aufstest2 -- sh -c 'touch /root/test && ls /root'
     find aufstest2/writable -newer aufstest2/config | head -n 20
+    [ -e aufstest2/writable/root/test ] || fail "新文件不在可写分支里"
     [ ! -e aufstest1/rootfs/root/test ] || fail "基础镜像被写入了"
     [ "$before" = "$(find aufstest1/rootfs -xdev -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)" ] ||
         fail "基础镜像变了"
