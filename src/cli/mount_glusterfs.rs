@@ -144,10 +144,13 @@ const IGNORED: &[&str] = &[
     "acl",
     "selinux",
     "log-level",
+    "negative-timeout",
+    "lru-limit",
+    "xlator-option",
     "direct-io-mode",
 ];
 /// Options that the client process takes under the same name.
-const PASSED: &[&str] = &["attribute-timeout", "entry-timeout", "negative-timeout", "lru-limit", "xlator-option"];
+const PASSED: &[&str] = &["attribute-timeout", "entry-timeout"];
 
 impl Plan {
     fn take(&mut self, option: &str) -> Result<(), Failed> {
@@ -171,6 +174,13 @@ impl Plan {
 
 fn carry_out(plan: &Plan) -> Result<(), Failed> {
     let target = &plan.target;
+    if let Some(dir) = &plan.subdir {
+        let volume = &plan.volume;
+        return Err((
+            format!("gluster can mount a directory of a volume ({dir}), terrarium cannot: mount /{volume}"),
+            1,
+        ));
+    }
     if !target.is_dir() {
         return Err((NO_MOUNT_POINT.into(), 1));
     }
@@ -235,7 +245,6 @@ fn spawn(plan: &Plan, log: &Path) -> io::Result<Child> {
     command.arg0("glusterfs").args(["--process-name", "fuse"]);
     command.args(plan.servers.iter().map(|host| format!("--volfile-server={host}")));
     command.arg(format!("--volfile-id=/{}", plan.volume)).args(&plan.flags);
-    command.args(plan.subdir.iter().map(|dir| format!("--subdir-mount={dir}")));
     command.arg(&plan.target).process_group(0);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()
 }

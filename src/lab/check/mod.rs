@@ -338,6 +338,7 @@ macro_rules! kinds {
 kinds! {
     "one_leader" OneLeader(leader::OneLeader),
     "no_leader" NoLeader(leader::NoLeader),
+    "leaders" Leaders(leader::Leaders),
     "node" Node(node::Node),
     "link" Link(link::Link),
     "clock" Clock(clock::Clock),

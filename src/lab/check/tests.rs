@@ -108,6 +108,10 @@ fn one_leader() {
     scene.leads("n2", 3);
     scene.state("n3", "leader", 2, Some("n3"));
     scene.fails("one_leader: {}", "one_leader.many");
+    scene.passes("leaders: {are: 2}");
+    scene.passes("node: {who: leader, term: 3}");
+    scene.passes("node: {who: leader:2, term: 2}");
+    scene.fails("leaders: {are: 1}", "leaders.saw");
     for node in ["n3", "n4", "n5"] {
         scene.ends(node);
     }
@@ -170,7 +174,11 @@ fn logs() {
     }
     scene.passes("logs_equal: {}");
     scene.passes("on_disk: {node: leader, entry: SET x 5}");
+    // Entry 1 was committed before the step, so it is not the one that must be absent; entry 2 is.
+    scene.passes("on_disk: {node: leader, entry: SET x 5, absent: true}");
+    scene.fake.answers("log n1", log(&[(1, 2, "SET x 5"), (2, 2, "SET x 5")]));
     scene.fails("on_disk: {node: leader, entry: SET x 5, absent: true}", "on_disk.there");
+    scene.fake.answers("log n1", log(&[(1, 2, "SET x 5")]));
     scene.fails("on_disk: {node: leader, entry: SET y 1}", "on_disk.absent");
     scene.passes("on_disk: {node: leader, entry: SET y 1, absent: true}");
     scene.fake.answers("log n3", log(&[(1, 3, "SET x 5")]));

@@ -7,6 +7,8 @@
 mod entries;
 mod place;
 
+pub use place::LINKTO_MODE;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -246,14 +248,17 @@ impl Files {
         self.on_file(gfid, |set| set.tell(gfid, fop))
     }
 
-    /// Room in the whole volume: bricks that share a file system count once for each.
+    /// Room in the whole volume; what several sets share counts once.
     ///
     /// # Errors
     /// ENOTCONN if no set can tell.
     pub fn room(&self) -> Result<Room, i32> {
         let rooms = self.graph().sets.iter().filter_map(|set| set.room().ok()).collect::<Vec<_>>();
         let mut total = *rooms.first().ok_or(libc::ENOTCONN)?;
-        for room in &rooms[1..] {
+        for (n, room) in rooms.iter().enumerate().skip(1) {
+            if rooms[..n].iter().any(|earlier| earlier.fsid == room.fsid) {
+                continue;
+            }
             let scale = |blocks: u64| blocks * room.block / total.block.max(1);
             total.blocks += scale(room.blocks);
             total.free += scale(room.free);

@@ -1,11 +1,22 @@
-//! c
+//! # The client: where a volume is put together
+//!
+//! All of GlusterFS's cleverness is on the client's side: it knows the volume, hashes names, writes to every copy, chooses the
+//! one to read. Layer by layer, from the kernel down: [`mount`] (FUSE, write-behind), [`files`] (which set has a name), [`set`] (one
+//! replica set: transactions, leases, reads), [`wire`] and its TCP form [`net`] and [`connection`]. [`session`] holds them together;
+//! [`manager`] is where volumes come from.
+//!
+//! The same client heals ([`heal`], [`shd`]), answers `heal info` ([`info`]) and moves files ([`migrate`]); [`role`] makes processes of it.
+
 pub mod connection;
 pub mod files;
 pub mod heal;
+pub mod info;
 pub mod manager;
+pub mod migrate;
 pub mod mount;
 pub mod net;
 pub mod role;
 pub mod session;
 pub mod set;
+pub mod shd;
 pub mod wire;

@@ -77,6 +77,8 @@ pub fn mount(options: &Mount, ready: impl FnOnce()) -> io::Result<()> {
         let who = ("fuse", "client", name.as_str());
         let session = start(volume, &options.source, &options.machine, who, move |n| drop(news.send(n)))?;
         session.wait_ready(Duration::from_secs(3));
+        // Without enough bricks it is done by a later client.
+        let _ = session.files.prepare();
         if let (Source::Managers(servers), Some(line)) = (&options.source, line) {
             follow(&session, servers.clone(), options.machine.clone(), options.volume_id.clone(), line)?;
         }
@@ -140,18 +142,5 @@ fn follow(
     std::thread::Builder::new().name("manager".into()).spawn(body).map(drop)
 }
 
-/// The self-heal daemon of a server.
-///
-/// # Errors
-/// If it cannot start.
-pub fn heal(_source: &Source, _machine: &str) -> io::Result<()> {
-    Err(io::Error::other("nothing to heal yet"))
-}
-
-/// Moves a volume's files.
-///
-/// # Errors
-/// If it cannot start.
-pub fn rebalance(_source: &Source, _machine: &str, _volume_id: &str, _mode: &str) -> io::Result<()> {
-    Err(io::Error::other("nothing to move yet"))
-}
+pub use super::migrate::run as rebalance;
+pub use super::shd::run as heal;

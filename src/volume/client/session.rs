@@ -216,6 +216,16 @@ impl Session {
         }
     }
 
+    /// Reports something to the keeper.
+    pub fn report(&self, what: What) {
+        self.reporter.report(None, what);
+    }
+
+    /// Whether anybody listens to reports.
+    pub fn is_watched(&self) -> bool {
+        self.reporter.is_watched()
+    }
+
     /// Ends all connections.
     pub fn end(&self) {
         self.files.graph().sets.iter().for_each(|set| set.tidy(None));

@@ -20,15 +20,20 @@ use super::place::Place;
 use super::protocol::{Commit, Compare, FriendRemove, FriendUpdate, Lock, Probe, Query, Stage, Unlock};
 use super::state::State;
 use super::store::Store;
+use super::task::Task;
 use super::wire::{Caller, Incoming, serve};
+use crate::volume::Happening;
 use crate::volume::handshake::{Defrag, GetSpec, MANAGER_PORT, PortByBrick, Request};
 use crate::volume::hosts::resolve;
-use crate::world::Reporter;
 use crate::world::reporter::{Introduction, Question};
 use crate::world::wire::{Ask, encode, socket_path};
+use crate::world::{Reporter, What};
 
 /// How long a manager waits for another's answer before it gives up.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long a manager that starts waits for its peers before it serves the command line.
+const FIRST_CALLS: Duration = Duration::from_secs(1);
 
 /// The addresses at which machines are reached when not directly: the link switch's.
 pub type Routes = Arc<Mutex<HashMap<String, SocketAddr>>>;
@@ -154,6 +159,31 @@ impl Manager {
         }
     }
 
+    /// Tells the keeper who is in the pool.
+    pub fn tell_pool(&self) {
+        let peers = self.state().peers.clone();
+        let peers = peers.iter().map(|p| (p.hostname().to_owned(), self.is_connected(p.uuid))).collect();
+        self.tell(Happening::Pool { peers });
+    }
+
+    /// Tells the keeper what a volume is now.
+    pub fn tell_volume(&self, name: &str) {
+        let volume = self.state().volumes.get(name).cloned();
+        self.tell(match volume {
+            Some(volume) => Happening::Volume(Box::new(volume)),
+            None => Happening::Deleted { volume: name.into() },
+        });
+    }
+
+    /// Tells the keeper how far a task is here.
+    pub fn tell_task(&self, task: &Task) {
+        self.tell(Happening::Task { label: task.label().into(), progress: task.progress.clone() });
+    }
+
+    fn tell(&self, happening: Happening) {
+        self.reporter.report(None, What::Volume(happening));
+    }
+
     /// Writes a line to the log (standard error of the role). `level`: `I`, `W`, `E`.
     pub fn log(&self, level: char, text: &str) {
         eprintln!("[{}] {level} 0-management: {text}", super::history::timestamp());
@@ -195,10 +225,13 @@ impl Manager {
     async fn begin(self: Arc<Self>) {
         let volumes: Vec<_> = self.state().volumes.values().cloned().collect();
         for volume in volumes {
+            self.tell_volume(&volume.name);
             self.start_bricks(&volume).await;
         }
         self.settle().await;
         self.keep_all_peers();
+        let peers: Vec<Uuid> = self.state().peers.iter().map(|p| p.uuid).collect();
+        self.until_connected(&peers, FIRST_CALLS).await;
     }
 
     async fn answer(self: Arc<Self>, incoming: Incoming) -> Vec<u8> {

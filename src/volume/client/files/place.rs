@@ -41,6 +41,23 @@ impl Files {
         Ok(layout)
     }
 
+    /// Sees to it that the root has its ranges.
+    ///
+    /// # Errors
+    /// As of looking at it, or writing them.
+    pub fn prepare(&self) -> Result<(), i32> {
+        let graph = self.graph();
+        if graph.sets.len() > 1 {
+            return self.layout(&graph, Gfid::ROOT).map(drop);
+        }
+        let Some(set) = graph.sets.first() else { return Ok(()) };
+        if set.stat(Gfid::ROOT)?.inode.dht.is_some() {
+            return Ok(());
+        }
+        let whole = Range { commit: 1, start: 0, stop: u32::MAX };
+        self.write_layout(&graph, Gfid::ROOT, &Layout(vec![Some(whole)]))
+    }
+
     /// A directory without a whole layout (a fresh root, or one that a new set does not have yet) is given one.
     fn mend(&self, graph: &Graph, dir: Gfid, found: &[Result<Found, i32>], old: &Layout) -> Result<Layout, i32> {
         let path = self.path(graph, dir)?;

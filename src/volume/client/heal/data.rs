@@ -37,7 +37,7 @@ fn under_lock(set: &Set, gfid: Gfid, up: Kids, choice: Option<Choice>, healed: &
             healed.bytes += contents(set, gfid, source, &from.iatt, (data, fresh))?;
             finish(set, gfid, &from.iatt, sinks)?;
             clear(set, gfid, Kind::Data, &copies, sinks);
-            healed.done.push((Kind::Data, source, sinks));
+            healed.note(Kind::Data, source, sinks);
         }
         Plan::SplitBrain => healed.split.push(Kind::Data),
         Plan::Nothing | Plan::Merge => {}

@@ -43,7 +43,7 @@ fn under_lock(set: &Set, gfid: Gfid, up: Kids, healed: &mut Healed) -> Result<()
     if have == set.shape.all() {
         set.wire.ask(have, &[Fop::EntryChangeDone { gfid, name: None }]);
     }
-    healed.done.push((Kind::Entry, from, have - sources));
+    healed.note(Kind::Entry, from, if have == sources { have - Kids::one(from) } else { have - sources });
     Ok(())
 }
 

@@ -28,7 +28,7 @@ fn under_lock(set: &Set, gfid: Gfid, up: Kids, choice: Option<Choice>, healed: &
             let Some(from) = copies[source].as_ref() else { return Err(libc::EIO) };
             copy(set, source, from, sinks)?;
             clear(set, gfid, Kind::Metadata, &copies, sinks);
-            healed.done.push((Kind::Metadata, source, sinks));
+            healed.note(Kind::Metadata, source, sinks);
         }
         Plan::SplitBrain => healed.split.push(Kind::Metadata),
         Plan::Nothing | Plan::Merge => {}

@@ -33,6 +33,22 @@ pub struct Healed {
     pub newborn: Vec<Gfid>,
 }
 
+impl Healed {
+    fn note(&mut self, kind: Kind, source: usize, sinks: Kids) {
+        if !sinks.is_empty() {
+            self.done.push((kind, source, sinks));
+        }
+    }
+}
+
+/// Heals one inode; what comes into being by that is left to the caller ([`Healed::newborn`]).
+///
+/// # Errors
+/// As of [`inode`].
+pub fn single(set: &Set, gfid: Gfid, majority: bool) -> Result<Healed, i32> {
+    one(set, gfid, None, majority)
+}
+
 /// Heals one inode and whatever comes into being by that. Gives what became of it.
 ///
 /// # Errors

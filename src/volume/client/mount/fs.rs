@@ -90,7 +90,7 @@ impl Fs {
 
     /// What was removed or overwritten stays with those who have it open here.
     fn keeps(&self, parent: Gfid, name: &Bytes) -> Option<u64> {
-        if !self.0.any_open() {
+        if !self.0.inodes.any_open() {
             return None;
         }
         let victim = self.0.session.files.lookup(parent, name).ok()?.inode;
@@ -107,7 +107,7 @@ impl Fs {
 
     fn open_file(&self, ino: INodeNo, flags: OpenFlags) -> Result<(), i32> {
         let known = self.0.inodes.get(ino.0)?;
-        let _ = self.0.inodes.with(ino.0, |k| k.open += 1);
+        self.0.inodes.open(ino.0);
         if flags.0 & libc::O_TRUNC != 0 {
             self.0.buffers.flush(known.gfid)?;
             self.0.session.files.truncate(known.gfid, 0)?;
@@ -116,11 +116,7 @@ impl Fs {
     }
 
     fn close_file(&self, ino: INodeNo) {
-        let last = self.0.inodes.with(ino.0, |k| {
-            k.open = k.open.saturating_sub(1);
-            (k.open == 0).then_some(*k)
-        });
-        let Some(known) = last.flatten() else { return };
+        let Some(known) = self.0.inodes.close(ino.0) else { return };
         let _ = self.0.buffers.flush(known.gfid);
         self.0.buffers.forget(known.gfid);
         self.0.session.files.settle(known.gfid);
@@ -128,6 +124,23 @@ impl Fs {
             self.0.session.files.close(known.gfid);
         }
         self.0.inodes.forget(ino.0, 0);
+    }
+
+    /// The inode of an entry of a listing, and how long it may be believed. A listing comes from one copy: what copies may
+    /// dispute is looked up, and what cannot be (split-brain) is told by its name alone.
+    fn listed(&self, dir: INodeNo, entry: &crate::volume::rpc::Entry) -> (Option<Inode>, Duration) {
+        let sure = entry
+            .inode
+            .as_ref()
+            .filter(|i| i.blame.is_empty() && self.0.trusts_listings() && !self.0.buffers.is_dirty(i.gfid));
+        if let Some(inode) = sure {
+            return (Some(inode.clone()), self.0.ttl.entry);
+        }
+        let looked = self.gfid(dir).and_then(|dir| self.0.session.files.lookup(dir, &entry.name));
+        match looked.and_then(|found| self.fresh(found.inode)) {
+            Ok(inode) => (Some(inode), self.0.ttl.entry),
+            Err(_) => (None, Duration::ZERO),
+        }
     }
 
     fn listing(&self, ino: INodeNo, fh: u64, offset: u64) -> Result<Arc<Vec<crate::volume::rpc::Entry>>, i32> {
@@ -203,6 +216,11 @@ fn attr(gfid: Gfid, iatt: &Iatt) -> FileAttr {
         blksize: 131_072,
         flags: 0,
     }
+}
+
+/// Figures of which only the type is known.
+fn bare(kind: u32) -> FileAttr {
+    attr(Gfid::default(), &Iatt { mode: kind, ..Iatt::default() })
 }
 
 fn kind_of(entry: u8) -> FileType {
@@ -482,44 +500,25 @@ impl Filesystem for Fs {
             Ok(listing) => listing,
             Err(errno) => return reply.error(Errno::from_i32(errno)),
         };
-        let unknown = |number: u64, kind: u32| FileAttr {
-            ino: INodeNo(number),
-            ..attr(Gfid::default(), &Iatt { mode: kind, ..Iatt::default() })
-        };
-        for (name, n) in [(".", 1), ("..", 2)].into_iter().filter(|(_, n)| *n > offset) {
-            if reply.add(INodeNo(0), n, name, &Duration::ZERO, &unknown(0, libc::S_IFDIR), Generation(0)) {
+        let dots = [(".", 1), ("..", 2)].into_iter().filter(|(_, n)| *n > offset);
+        for (name, n) in dots {
+            let dot = FileAttr { ino: INodeNo(n), ..bare(libc::S_IFDIR) };
+            if reply.add(dot.ino, n, name, &Duration::ZERO, &dot, Generation(0)) {
                 return reply.ok();
             }
         }
-        for (n, entry) in
-            (3..).zip(listing.iter()).skip(usize::try_from(offset.saturating_sub(2)).unwrap_or(usize::MAX))
-        {
-            let name = OsStr::from_bytes(&entry.name);
-            // Only what no copy disputes is told with its figures; for the rest the kernel asks.
-            let sure = entry
-                .inode
-                .as_ref()
-                .filter(|i| i.blame.is_empty() && self.0.trusts_listings() && !self.0.buffers.is_dirty(i.gfid));
-            let full = match sure {
-                Some(inode) => {
-                    let attr = attr(inode.gfid, &inode.iatt);
-                    let full = reply.add(attr.ino, n, name, &self.0.ttl.entry, &attr, Generation(0));
-                    if !full {
-                        self.0.inodes.learn(inode.gfid, inode.iatt.is_dir());
-                    }
-                    full
-                }
-                None => reply.add(
-                    INodeNo(0),
-                    n,
-                    name,
-                    &Duration::ZERO,
-                    &unknown(0, u32::from(entry.kind) << 12),
-                    Generation(0),
-                ),
+        let seen = usize::try_from(offset.saturating_sub(2)).unwrap_or(usize::MAX);
+        for (n, entry) in (3..).zip(listing.iter()).skip(seen) {
+            let (inode, ttl) = self.listed(ino, entry);
+            let attr = match &inode {
+                Some(inode) => attr(inode.gfid, &inode.iatt),
+                None => FileAttr { ino: INodeNo(n | 1 << 62), ..bare(u32::from(entry.kind) << 12) },
             };
-            if full {
+            if reply.add(attr.ino, n, OsStr::from_bytes(&entry.name), &ttl, &attr, Generation(0)) {
                 break;
+            }
+            if let Some(inode) = inode {
+                self.0.inodes.learn(inode.gfid, inode.iatt.is_dir());
             }
         }
         reply.ok();
@@ -622,11 +621,11 @@ impl Filesystem for Fs {
         let mode = libc::S_IFREG | (mode & 0o7777 & !umask);
         let outcome = match self.make(parent, name, self.node(req, mode, 0, Bytes::new())) {
             // Another mount was faster, and both may have it.
-            Err(libc::EEXIST) if flags & libc::O_EXCL == 0 => self.lookup_entry(parent, name),
-            other => other,
+            Err(libc::EEXIST) if flags & libc::O_EXCL == 0 => self
+                .lookup_entry(parent, name)
+                .and_then(|attr| self.open_file(attr.ino, OpenFlags(flags)).map(|()| attr)),
+            other => other.inspect(|attr| self.0.inodes.open(attr.ino.0)),
         };
-        let outcome =
-            outcome.and_then(|attr| self.open_file(attr.ino, OpenFlags(flags & libc::O_TRUNC & 0)).map(|()| attr));
         match outcome {
             Ok(attr) => {
                 reply.created(&self.0.ttl.attribute, &attr, Generation(0), FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);

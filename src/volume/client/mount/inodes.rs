@@ -28,6 +28,7 @@ pub struct Known {
 #[derive(Debug, Default)]
 pub struct Inodes {
     by_number: Mutex<HashMap<u64, Known>>,
+    open: std::sync::atomic::AtomicUsize,
     listings: Mutex<(u64, HashMap<u64, std::sync::Arc<Vec<crate::volume::rpc::Entry>>>)>,
 }
 
@@ -66,6 +67,27 @@ impl Inodes {
     /// ESTALE.
     pub fn get(&self, number: u64) -> Result<Known, i32> {
         self.by_number().get(&number).copied().ok_or(libc::ESTALE)
+    }
+
+    /// A descriptor is opened.
+    pub fn open(&self, number: u64) {
+        self.open.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.with(number, |k| k.open += 1);
+    }
+
+    /// A descriptor is closed; gives the inode if it was the last one.
+    pub fn close(&self, number: u64) -> Option<Known> {
+        self.open.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        let last = |k: &mut Known| {
+            k.open = k.open.saturating_sub(1);
+            (k.open == 0).then_some(*k)
+        };
+        self.with(number, last).flatten()
+    }
+
+    /// Whether any file is open.
+    pub fn any_open(&self) -> bool {
+        self.open.load(std::sync::atomic::Ordering::Relaxed) > 0
     }
 
     /// Changes what is known of one.

@@ -60,10 +60,6 @@ pub struct Mounted {
 }
 
 impl Mounted {
-    fn any_open(&self) -> bool {
-        true
-    }
-
     /// Listings come from one copy; they are believed when no copy blames another.
     fn trusts_listings(&self) -> bool {
         self.session.files.graph().sets.iter().all(|set| !set.wire.is_blaming())

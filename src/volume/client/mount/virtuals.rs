@@ -4,7 +4,6 @@ use bytes::Bytes;
 
 use crate::volume::client::files::Files;
 use crate::volume::gfid::Gfid;
-use crate::volume::hash;
 use crate::volume::replicate::{Blames, Kids};
 use crate::volume::rpc::{Fop, Inode, Reply};
 use crate::volume::xattr::Kind;
@@ -80,10 +79,4 @@ pub fn slot(files: &Files, gfid: Gfid, name: &[u8]) -> Result<Option<usize>, i32
     let set = files.set_of(gfid)?;
     let place = set.shape.slots.iter().position(|s| s.as_bytes() == name).ok_or(libc::EINVAL)?;
     if (set.wire.up() & Kids::one(place)).is_empty() { Err(libc::ENOTCONN) } else { Ok(Some(place)) }
-}
-
-/// Which set a name hashes to, with the hash: for those who watch.
-pub fn placed(files: &Files, dir: Gfid, name: &[u8]) -> Option<(u32, String)> {
-    let graph = files.graph();
-    files.hashed(&graph, dir, name).ok().map(|at| (hash::of_name(name), graph.name(at)))
 }

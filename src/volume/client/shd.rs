@@ -1,0 +1,271 @@
+//! The self-heal daemon: one a server; looks after the bricks of its own server.
+//!
+//! It goes through the indices of its bricks when a brick comes back, when it is told to, and every `cluster.heal-timeout`
+//! seconds; as long as a round heals something, another one follows a second later. `full` walks everything that its bricks have.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::heal::{self, Healed};
+use super::manager::{self, Push, Source};
+use super::role;
+use super::session::{Notice, Session};
+use super::set::Set;
+use crate::volume::definition::Volume;
+use crate::volume::gfid::Gfid;
+use crate::volume::handshake::SHD_VOLUME_ID;
+use crate::volume::replicate::Kids;
+use crate::volume::rpc::{Fop, Reply};
+use crate::volume::{Happening, options};
+use crate::world::What;
+
+/// How many inodes are healed at once.
+const WORKERS: usize = 4;
+
+/// What sends the healer through a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Index,
+    Full,
+    End,
+}
+
+struct Healer {
+    session: Arc<Session>,
+    orders: Sender<Order>,
+}
+
+/// Runs the daemon until it is killed.
+///
+/// # Errors
+/// If it cannot get its volumes at first.
+pub fn run(source: &Source, machine: &str) -> io::Result<()> {
+    let (volumes, line) = role::obtain(source, machine, SHD_VOLUME_ID, "glustershd")?;
+    let mut healers: HashMap<String, Healer> = HashMap::new();
+    let take = |volumes: Vec<Volume>, healers: &mut HashMap<String, Healer>| {
+        if let Err(error) = adopt(volumes, healers, source, machine) {
+            eprintln!("glustershd: {error}");
+        }
+    };
+    take(volumes, &mut healers);
+    let Source::Managers(servers) = source else {
+        loop {
+            std::thread::park();
+        }
+    };
+    manager::follow(servers, machine, (SHD_VOLUME_ID, "glustershd"), line, &mut |push| match push {
+        Push::Spec(spec) => take(spec.volumes, &mut healers),
+        Push::Heal(order) => {
+            if let Some(healer) = healers.get(&order.volume) {
+                let _ = healer.orders.send(if order.full { Order::Full } else { Order::Index });
+            }
+        }
+    })
+}
+
+/// These are the volumes from now on.
+fn adopt(
+    volumes: Vec<Volume>,
+    healers: &mut HashMap<String, Healer>,
+    source: &Source,
+    machine: &str,
+) -> io::Result<()> {
+    let names: HashSet<&str> = volumes.iter().map(|v| v.name.as_str()).collect();
+    healers.retain(|name, healer| {
+        let stays = names.contains(name.as_str());
+        if !stays {
+            let _ = healer.orders.send(Order::End);
+            healer.session.end();
+        }
+        stays
+    });
+    for volume in volumes {
+        match healers.get(&volume.name) {
+            Some(healer) => healer.session.take(volume)?,
+            None => {
+                let healer = healer(volume.clone(), source, machine)?;
+                healers.insert(volume.name, healer);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn healer(volume: Volume, source: &Source, machine: &str) -> io::Result<Healer> {
+    let (orders, waiting) = channel();
+    let told = orders.clone();
+    let name = format!("{machine}/glustershd");
+    let who = ("glustershd", "glustershd", name.as_str());
+    let session = role::start(volume, source, machine, who, move |notice| {
+        if let Notice::Brick { up: true, .. } = notice {
+            let _ = told.send(Order::Index);
+        }
+    })?;
+    let (own, machine) = (session.clone(), machine.to_string());
+    std::thread::Builder::new().name("healer".into()).spawn(move || rounds(&own, &machine, &waiting))?;
+    Ok(Healer { session, orders })
+}
+
+/// Goes through the volume whenever there is reason to.
+fn rounds(session: &Session, machine: &str, waiting: &Receiver<Order>) {
+    let mut again = false;
+    loop {
+        let volume = session.files.graph().volume.clone();
+        let timeout = options::value(&volume, "cluster.heal-timeout").trim().parse().unwrap_or(600);
+        let pause = Duration::from_secs(if again { 1 } else { u64::max(timeout, 1) });
+        let mut order = match waiting.recv_timeout(pause) {
+            Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => return,
+            Ok(order) => order,
+            Err(RecvTimeoutError::Timeout) => Order::Index,
+        };
+        while let Ok(more) = waiting.try_recv() {
+            order = if more == Order::Index { order } else { more };
+        }
+        if order == Order::End {
+            return;
+        }
+        if !options::is_on(&volume, "cluster.self-heal-daemon") {
+            continue;
+        }
+        let (healed, left) = round(session, machine, order == Order::Full);
+        again = healed > 0;
+        if healed + left > 0 {
+            let volume = volume.name.clone();
+            session.report(What::Volume(Happening::Crawled { volume, healed, left }));
+        }
+    }
+}
+
+/// One walk; gives how many inodes were healed, and how many could not be.
+fn round(session: &Session, machine: &str, full: bool) -> (u64, u64) {
+    let graph = session.files.graph();
+    let replica = graph.volume.replica.max(1);
+    let (mut healed, mut left) = (0, 0);
+    for (n, set) in graph.sets.iter().enumerate() {
+        let hosts = graph.volume.bricks.iter().skip(n * replica).take(replica).map(|b| b.host.as_str());
+        let own: Kids = hosts.enumerate().filter(|(_, host)| *host == machine).map(|(i, _)| i).collect();
+        let gfids = listed(set, own & set.wire.up(), full);
+        if gfids.is_empty() {
+            continue;
+        }
+        let majority = options::is_on(&graph.volume, "terrarium.heal-majority");
+        if set.wire.up() != set.shape.all() && !majority {
+            left += gfids.len() as u64;
+            continue;
+        }
+        let (done, undone) = heal_all(session, set, gfids, majority);
+        healed += done;
+        left += undone;
+    }
+    (healed, left)
+}
+
+/// What waits on these bricks: their indices, or everything they have.
+fn listed(set: &Set, own: Kids, full: bool) -> Vec<Gfid> {
+    let mut seen = HashSet::new();
+    let mut all = Vec::new();
+    let fops: Vec<Fop> = [false, true].map(|dirty| Fop::Index { dirty }).into();
+    for kid in own.iter() {
+        for fop in &fops {
+            if let Ok(Reply::Gfids(gfids)) = set.wire.ask(Kids::one(kid), std::slice::from_ref(fop))[0].1.last() {
+                all.extend(gfids.iter().copied().filter(|g| seen.insert(*g)));
+            }
+        }
+        let mut after = None;
+        while full {
+            let answer = set.wire.ask(Kids::one(kid), &[Fop::Crawl { after }]);
+            let Ok(Reply::Gfids(gfids)) = answer[0].1.last() else { break };
+            let Some(last) = gfids.last() else { break };
+            after = Some(*last);
+            all.extend(gfids.iter().copied().filter(|g| seen.insert(*g)));
+        }
+    }
+    all
+}
+
+#[derive(Default)]
+struct Queue {
+    todo: Vec<Gfid>,
+    busy: usize,
+    healed: u64,
+    left: u64,
+}
+
+/// Heals these and what comes into being by that, several at once.
+fn heal_all(session: &Session, set: &Arc<Set>, mut todo: Vec<Gfid>, majority: bool) -> (u64, u64) {
+    todo.reverse();
+    let shared = (Mutex::new(Queue { todo, ..Queue::default() }), Condvar::new());
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| work(session, set, &shared, majority));
+        }
+    });
+    let queue = shared.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    (queue.healed, queue.left)
+}
+
+fn work(session: &Session, set: &Set, (queue, changed): &(Mutex<Queue>, Condvar), majority: bool) {
+    let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let waiting = changed.wait_while(lock(), |q| q.todo.is_empty() && q.busy > 0);
+        let mut state = waiting.unwrap_or_else(PoisonError::into_inner);
+        let Some(gfid) = state.todo.pop() else { return };
+        state.busy += 1;
+        drop(state);
+        let outcome = heal::single(set, gfid, majority);
+        if let Ok(healed) = &outcome {
+            tell(session, set, gfid, healed);
+        }
+        let mut state = lock();
+        state.busy -= 1;
+        match outcome {
+            Ok(healed) => {
+                state.healed += u64::from(!healed.done.is_empty());
+                state.left += u64::from(!healed.split.is_empty());
+                state.todo.extend(healed.newborn.into_iter().rev());
+            }
+            Err(libc::ENOENT) => {}
+            Err(_) => state.left += 1,
+        }
+        changed.notify_all();
+    }
+}
+
+/// Reports what was healed.
+fn tell(session: &Session, set: &Set, gfid: Gfid, healed: &Healed) {
+    if (healed.done.is_empty() && healed.split.is_empty()) || !session.is_watched() {
+        return;
+    }
+    let graph = session.files.graph();
+    let path = path_of(set, gfid).unwrap_or_else(|| format!("<gfid:{gfid}>"));
+    let brick = |kid: usize| {
+        let slot = &set.shape.slots[kid];
+        graph.volume.bricks.iter().find(|b| graph.volume.client_name(b) == *slot).map(|b| b.name()).unwrap_or_default()
+    };
+    for (kind, from, to) in &healed.done {
+        session.report(What::Volume(Happening::Healed {
+            volume: graph.volume.name.clone(),
+            path: path.clone(),
+            kind: *kind,
+            from: brick(*from),
+            to: to.iter().map(brick).collect(),
+            bytes: if *kind == crate::volume::xattr::Kind::Data { healed.bytes } else { 0 },
+        }));
+    }
+    for kind in &healed.split {
+        let (volume, path) = (graph.volume.name.clone(), path.clone());
+        session.report(What::Volume(Happening::SplitBrain { volume, path, kind: *kind }));
+    }
+}
+
+/// A path of an inode, from whichever brick knows one.
+pub(super) fn path_of(set: &Set, gfid: Gfid) -> Option<String> {
+    let answers = set.wire.ask(set.wire.up(), &[Fop::Path { gfid }]);
+    answers.iter().find_map(|(_, answer)| match answer.last() {
+        Ok(Reply::Bytes(path)) => Some(String::from_utf8_lossy(path).into_owned()),
+        _ => None,
+    })
+}
