@@ -367,15 +367,16 @@ fn union() {
     scene.fake.answers("ask mount:/m union", Err("nobody is called `mount:/m`".into()));
     scene.fails("union: {at: /m}", "union.none");
     let branches = json!([{"path": "/a", "permission": "rw"}, {"path": "/b", "permission": "ro+wh"}]);
-    let listing = json!({"branches": branches, "options": "udba=notify,create=rr"});
+    let listing = json!({"branches": branches, "options": "udba=notify,create=mfs:30"});
     scene.fake.answers("ask mount:/m union", Ok(listing));
     scene.passes("union: {at: /m}");
-    scene.passes("union: {at: /m, branches: [/a=rw, /b], has: [/b=ro+wh], lacks: [/c, /a=ro], options: [create=rr]}");
+    scene.passes("union: {at: /m, branches: [/a=rw, /b], has: [/b=ro+wh], lacks: [/c, /a=ro], options: [create=mfs]}");
+    scene.passes("union: {at: /m, options: ['create=mfs:30']}");
     scene.fails("union: {at: /m, branches: [/a]}", "union.saw");
     scene.fails("union: {at: /m, branches: [/b, /a]}", "union.saw");
     scene.fails("union: {at: /m, has: [/a=ro]}", "union.saw");
     scene.fails("union: {at: /m, lacks: [/b]}", "union.saw");
-    scene.fails("union: {at: /m, options: [create=mfs]}", "union.saw");
+    scene.fails("union: {at: /m, options: [create=rr]}", "union.saw");
 }
 
 /// Which branch serves a name, as a check and as the answer of a question.
