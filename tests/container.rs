@@ -254,3 +254,130 @@ fn the_worlds_end_is_the_containers_end() {
         wait_until("nothing is left of it", || processes_with(&token).is_empty());
     }
 }
+
+/// An image of two layers: they are kept apart, each a branch; the upper one hides a file of the lower; what it says to run is run;
+/// a second container shares the layers.
+#[test]
+fn an_image_in_layers() {
+    for who in everybody() {
+        let home = Home::of(who);
+        let output = home.run(
+            r#"
+            mkdir -p low/bin low/etc high/etc image/aaaaaaaaaaaa image/bbbbbbbbbbbb
+            cp "$(command -v busybox)" low/bin/busybox; for a in sh sleep cat ls hostname echo; do ln -s busybox low/bin/$a; done
+            echo hidden > low/etc/hidden; echo kept > low/etc/kept; : > high/etc/.wh.hidden; echo high > high/etc/layer
+            tar -C low -cf image/aaaaaaaaaaaa/layer.tar . && tar -C high -czf image/bbbbbbbbbbbb/layer.tar .
+            echo '{"config":{"Entrypoint":["/bin/sh","-c"],"Cmd":["echo ran > /ran; exec sleep 1000"],"Env":["COLOUR=blue"]}}' > image/c.json
+            echo '[{"Config":"c.json","RepoTags":["web:1"],"Layers":["aaaaaaaaaaaa/layer.tar","bbbbbbbbbbbb/layer.tar"]}]' > image/manifest.json
+            tar -C image -cf image.tar .
+            lxc-create -t oci -n web1 -- --url oci:$PWD/image:1 >/dev/null
+            lxc-create -t oci -n web2 -- image.tar >/dev/null
+            for c in web1 web2; do lxc-start -n $c || exit; done
+            until test -e /var/lib/lxc/web1/writable/ran; do sleep 0.01; done
+            lxc-attach -n web1 -- sh -c 'ls /etc; cat /etc/layer; echo $COLOUR; hostname; cat /proc/1/cmdline'; echo
+            lxc-attach -n web2 -- sh -c 'echo own > /etc/kept'
+            cat /var/lib/lxc/web2/writable/etc/kept; lxc-attach -n web1 -- cat /etc/kept
+            ls /var/lib/lxc/.layers
+            lxc-stop -k -n web1; mount | grep -c web1/rootfs
+            lxc-create -t oci -n no -- --url docker://alpine; lxc-create -t oci -n no -- /etc; ls /var/lib/lxc
+            "#,
+        );
+        let wanted = "hostname\nkept\nlayer\nhigh\nblue\nweb1\nsleep\u{0}1000\u{0}\nown\nkept\naaaaaaaaaaaa\nbbbbbbbbbbbb\n0\nweb1\nweb2\n";
+        assert_eq!(out(&output), wanted, "{who:?}: {}", err(&output));
+        assert!(
+            err(&output).contains("there is no network here") && err(&output).contains("neither index.json"),
+            "{who:?}"
+        );
+    }
+}
+
+/// A person at a terminal: `lxc-attach` gives one of the container's own, of the right size, with keys that work; the command's
+/// exit code comes out; `lxc-console` shows the login of the container and Ctrl-A q leaves it.
+#[test]
+fn at_a_terminal() {
+    for who in everybody() {
+        let home = Home::of(who);
+        let script = "lxc-create -t debian -n c1 >/dev/null; lxc-start -n c1; lxc-attach -n c1; echo code $?; lxc-console -n c1 -t 1; echo left $?";
+        let mut terminal = Terminal::of(&home, script);
+        terminal.wait_for("root@c1:");
+        terminal.press("tty; stty size\n");
+        terminal.wait_for("/dev/pts/");
+        terminal.wait_for("33 101");
+        terminal.press("echo rea''dy; sleep 1000\n");
+        terminal.wait_for("ready");
+        terminal.press("\x03");
+        terminal.wait_for("root@c1:");
+        terminal.press("echo in''terrupted $?\n");
+        terminal.wait_for("interrupted 130");
+        terminal.press("exit 5\n");
+        terminal.wait_for("code 5");
+        terminal.wait_for("Connected to tty 1");
+        terminal.press("\n");
+        terminal.wait_for("c1 login:");
+        terminal.press("\u{1}q");
+        terminal.wait_for("left 0");
+    }
+}
+
+/// A script in a world, run at a terminal of 33 rows and 101 columns.
+struct Terminal {
+    seen: std::sync::Arc<std::sync::Mutex<String>>,
+    keys: Box<dyn std::io::Write + Send>,
+    child: std::process::Child,
+    from: usize,
+}
+
+impl Terminal {
+    fn of(home: &Home, script: &str) -> Self {
+        use std::os::fd::AsFd;
+        let size = nix::pty::Winsize { ws_row: 33, ws_col: 101, ws_xpixel: 0, ws_ypixel: 0 };
+        let pair = nix::pty::openpty(&size, None).unwrap();
+        let end = || std::process::Stdio::from(pair.slave.as_fd().try_clone_to_owned().unwrap());
+        let mut command = home.terrarium(["run", "--", "sh", "-c", script]);
+        command.stdin(end()).stdout(end()).stderr(end());
+        // SAFETY: only async-signal-safe calls between fork and exec.
+        unsafe {
+            std::os::unix::process::CommandExt::pre_exec(&mut command, || {
+                nix::unistd::setsid()?;
+                libc::ioctl(0, libc::TIOCSCTTY, 0);
+                Ok(())
+            });
+        }
+        let child = command.spawn().unwrap();
+        drop((command, pair.slave));
+        let seen = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+        let (to, mut from) = (seen.clone(), std::fs::File::from(pair.master.try_clone().unwrap()));
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(n @ 1..) = std::io::Read::read(&mut from, &mut bytes) {
+                to.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..n]));
+            }
+        });
+        Self { seen, keys: Box::new(std::fs::File::from(pair.master)), child, from: 0 }
+    }
+
+    /// Waits until this text comes, after what was waited for before.
+    fn wait_for(&mut self, text: &str) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        loop {
+            let seen = self.seen.lock().unwrap().clone();
+            if let Some(at) = seen[self.from..].find(text) {
+                self.from += at + text.len();
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "no {text:?} after {:?}", &seen[self.from..]);
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

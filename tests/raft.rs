@@ -6,5 +6,7 @@ mod disk;
 mod golden;
 #[path = "raft/linearizable.rs"]
 mod linearizable;
+#[path = "raft/model.rs"]
+mod model;
 #[path = "raft/simulator.rs"]
 mod simulator;

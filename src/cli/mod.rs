@@ -8,6 +8,10 @@
 //! interrupted; `run` passes on its command's own, with 125 for its own failures.
 
 mod apt;
+mod bench;
+mod bench_container;
+mod bench_raft;
+mod bench_union;
 mod brick;
 mod doctor;
 mod enter;
@@ -95,6 +99,7 @@ const VERBS: &[(&str, Verb, &str)] = &[
     ("lab", labs::main, "the course's tools: list, lint, test, schema"),
     ("brick", brick::main, "one brick of a volume, by hand"),
     ("node", node::main, "one Raft node, by hand"),
+    ("bench", bench::main, "measurements beside the peers"),
     ("screen", screen::main, ""),
     ("world", hidden::world, ""),
     ("init", hidden::init, ""),

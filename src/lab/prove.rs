@@ -138,7 +138,7 @@ impl Run<'_> {
             match recognized(self.step, eyes) {
                 Some(message) if message.key == say => Ok(()),
                 Some(message) => Err(format!("is answered with `{}`", message.key)),
-                None => Err("is not recognized".into()),
+                None => Err(format!("is not recognized; {}", self.wanted(eyes, say))),
             }
         })
     }
@@ -152,9 +152,16 @@ impl Run<'_> {
         })
     }
 
+    /// What the mistake's own condition saw.
+    fn wanted(&self, eyes: &Eyes, say: &str) -> String {
+        let mistake = self.step.mistakes.iter().find(|mistake| mistake.say == say);
+        mistake.map_or(String::new(), |mistake| self.words(&mistake.when.look(eyes)))
+    }
+
     fn words(&self, finding: &Finding) -> String {
         let say = |message| self.lab.say(self.step, message, Lang::En);
-        format!("hoped: {} saw: {}", say(&finding.hoped), say(&finding.saw))
+        let truth = finding.saw.args.get("truth").map_or(String::new(), |truth| format!(" It was {truth}."));
+        format!("hoped: {} saw: {}{truth}", say(&finding.hoped), say(&finding.saw))
     }
 }
 

@@ -78,9 +78,17 @@ impl Place {
     /// # Errors
     /// If the world runs already, or as of the files.
     pub fn claim(&self) -> Result<Flock<File>> {
-        for sub in
-            ["root", "journal", "log", "disk/lxc", "disk/data/brick1", "disk/mnt", "disk/srv", "disk/home", "disk/glusterd"]
-        {
+        for sub in [
+            "root",
+            "journal",
+            "log",
+            "disk/lxc",
+            "disk/data/brick1",
+            "disk/mnt",
+            "disk/srv",
+            "disk/home",
+            "disk/glusterd",
+        ] {
             let path = self.dir.join(sub);
             fs::create_dir_all(&path).when(|| format!("making {}", path.display()))?;
         }

@@ -206,3 +206,6 @@ impl<B: Branch> Union<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,8 +49,7 @@ impl Pool {
     /// Runs it with `input`.
     pub fn run(&self, server: &str, words: &[&str], input: &str) -> Output {
         let mut command = self.command(server, words);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         child.wait_with_output().unwrap()
     }
@@ -59,7 +58,8 @@ impl Pool {
     /// `mkdir`, `touch` and `rm` for the folder of the bricks, `kill WHAT` for processes whose arguments hold a word, `sh LINE`
     /// in the pool's folder, and `until REGEX COMMAND`, which repeats a command until its output fits and shows nothing.
     pub fn say(&self, line: &str) -> String {
-        let (line, input) = line.split_once(" <<<").map_or((line, String::new()), |(l, i)| (l, format!("{}\n", i.trim())));
+        let (line, input) =
+            line.split_once(" <<<").map_or((line, String::new()), |(l, i)| (l, format!("{}\n", i.trim())));
         let line = line.replace(SHOWN, &self.root.display().to_string());
         let words: Vec<&str> = line.split_whitespace().collect();
         let (server, words) = words.split_first().expect("a server");
@@ -94,9 +94,12 @@ impl Pool {
     /// Kills this pool's processes that have a word among their arguments, and waits until they are gone.
     pub fn kill(&self, server: &str, word: &str) -> String {
         let own = format!("TERRARIUM_SERVER={server}");
-        let chosen: Vec<i32> = self.processes().into_iter().filter(|(_, args, env)| {
-            args.iter().any(|a| a == word) && env.contains(&own)
-        }).map(|(pid, ..)| pid).collect();
+        let chosen: Vec<i32> = self
+            .processes()
+            .into_iter()
+            .filter(|(_, args, env)| args.iter().any(|a| a == word) && env.contains(&own))
+            .map(|(pid, ..)| pid)
+            .collect();
         assert!(!chosen.is_empty(), "nothing of {server} has {word} among its arguments");
         chosen.iter().for_each(|pid| kill(*pid));
         until("the killed processes are gone", || chosen.iter().all(|pid| !is_alive(*pid)));
@@ -109,7 +112,8 @@ impl Pool {
         let pids = std::fs::read_dir("/proc").unwrap().flatten();
         let pids = pids.filter_map(|e| e.file_name().to_string_lossy().parse::<i32>().ok());
         let all = pids.filter_map(|pid| Some((pid, words(pid, "cmdline")?, words(pid, "environ")?)));
-        all.filter(|(pid, args, env)| !args.is_empty() && env.contains(&own) && *pid != std::process::id() as i32).collect()
+        all.filter(|(pid, args, env)| !args.is_empty() && env.contains(&own) && *pid != std::process::id() as i32)
+            .collect()
     }
 
     /// The logs of the managers, for a test that fails.

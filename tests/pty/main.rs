@@ -33,7 +33,7 @@ fn it_survives_any_size() {
 fn the_shell_is_a_shell() {
     let mut session = Session::start(&["screen", "--demo"]);
     session.sees("0/10").types("\r").sees("leader n1");
-    session.types("4").sees("$ ");
+    session.types("4").sees("$");
     session.types("echo $((6 * 7)) columns; stty size\r").sees("42 columns").sees("13 78");
     session.types(LEADER).types("z").types("stty size\r").sees("21 78\n$");
     session.types(LEADER).types("q").sees("1 Guide");
@@ -53,7 +53,7 @@ fn signals_give_the_terminal_back() {
 #[test]
 fn it_can_be_stopped() {
     let mut session = Session::shell();
-    session.sees("$ ").types(&format!("{} screen --demo\r", session::PROGRAM)).sees("under glass");
+    session.sees("$").types(&format!("{} screen --demo\r", session::PROGRAM)).sees("under glass");
     session.types(CTRL_Z).sees("topped");
     session.types("echo left; stty -a | grep -o ' icanon'\r").sees("left\n icanon");
     session.types("fg\r").sees("under glass").types("q").sees("topped");

@@ -7,7 +7,7 @@ use crate::session::{CTRL_Z, LEADER, PROGRAM, Session};
 /// Goes to a folder of its own, for `run` refuses the home folder.
 fn shell_in_a_folder() -> Session {
     let mut session = Session::shell();
-    session.sees("$ ").types("cd $XDG_STATE_HOME && mkdir w && cd w && clear\r").sees("$ ");
+    session.sees("$").types("cd $XDG_STATE_HOME && mkdir w && cd w && clear\r").sees("$");
     session
 }
 
@@ -16,7 +16,7 @@ fn shell_in_a_folder() -> Session {
 fn ctrl_c_reaches_the_command() {
     let mut session = shell_in_a_folder();
     session.types(&format!("{PROGRAM} run -- sh -c 'echo in\"\"side; exec sleep 1000'\r")).sees("inside");
-    session.types("\u{3}").sees("$ ").types("echo code $?\r").sees("code 130");
+    session.types("\u{3}").sees("$").types("echo code $?\r").sees("code 130");
 }
 
 /// Ctrl-Z stops the whole job, so that the shell prompts; `fg` goes on with it.
@@ -35,7 +35,7 @@ fn a_shell_inside_has_job_control() {
     let mut session = shell_in_a_folder();
     session.types(&format!("{PROGRAM} run\r")).types("hostname\r").sees("server1");
     session.types("sleep 1000\r").types(CTRL_Z).sees("topped").types("kill %1; exit 9\r");
-    session.sees("$ ").types("echo code $?\r").sees("code 9");
+    session.sees("$").types("echo code $?\r").sees("code 9");
 }
 
 /// The screen opens a lab: real nodes come up, a leader is elected, the shell pane is inside the world; what is left
@@ -44,7 +44,7 @@ fn a_shell_inside_has_job_control() {
 fn the_screen_opens_a_real_world() {
     let mut session = Session::start(&[]);
     session.sees("0/10").types("\r").sees("leader n");
-    session.types("4").sees("# ").types("hostname; lab status | head -1\r").sees("server1").sees("lab-raft");
+    session.types("4").sees("$").types("hostname; lab status | head -1\r").sees("server1").sees("lab-raft");
     session.types(LEADER).types("1").resize(1, 1).resize(120, 40).sees("Log");
     session.kill(Signal::SIGHUP).ends(128 + Signal::SIGHUP as u32);
 }
@@ -53,14 +53,14 @@ fn the_screen_opens_a_real_world() {
 #[test]
 fn a_lab_goes_on_where_it_was() {
     let mut session = Session::start(&[]);
-    session.sees("0/10").types("\r").sees("leader n").types("4").sees("# ");
+    session.sees("0/10").types("\r").sees("leader n").types("4").sees("$");
     session
         .types("redis-cli -v >/dev/null; lab client n1 SET kept yes\r")
         .sees("OK")
         .types("touch ~/here\r")
-        .sees("# ");
+        .sees("$");
     session.types(LEADER).types("q").sees("1 Guide").types(LEADER).types("q").sees("0/10");
-    session.types("\r").sees("leader n").types("4").sees("# ");
+    session.types("\r").sees("leader n").types("4").sees("$");
     session.types("lab client n2 GET kept; ls ~\r").sees("yes").sees("here");
     session.kill(Signal::SIGTERM).ends(128 + Signal::SIGTERM as u32);
 }

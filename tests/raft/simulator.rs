@@ -93,7 +93,7 @@ impl Cluster {
     }
 
     fn start(&mut self, i: usize) {
-        let seed = self.chance.next();
+        let seed = self.chance.draw();
         let peers = self.names.iter().filter(|name| **name != self.names[i]).cloned().collect();
         let config = Config { name: self.names[i].clone(), peers, seed };
         let disk = &mut self.disks[i];
@@ -236,7 +236,7 @@ impl Cluster {
         let lives = self.disks[self.clients[c].node].lives;
         let client = &mut self.clients[c];
         if client.session == ClientId(0) {
-            client.session = ClientId((client.node as u64) << 56 | lives << 32 | c as u64 + 1);
+            client.session = ClientId((client.node as u64) << 56 | lives << 32 | (c as u64 + 1));
             client.serial = 0;
         }
         client.serial += 1;

@@ -119,7 +119,7 @@ fn language_and_theme_turn() {
     stage.press("LT");
     assert_eq!(stage.ui.texts.tag(), "zh-CN");
     assert_eq!(stage.ui.theme.name(), "light");
-    assert_eq!(stage.effects, [Effect::Speak("zh-CN")]);
+    assert_eq!(stage.effects, [Effect::Speak("zh-CN"), Effect::Keep, Effect::Keep]);
 }
 
 /// Opening a lab shows that it is being opened; a failure comes back to the list with its reason.

@@ -73,7 +73,7 @@ fn wait_for_go(line: &OwnedFd) -> Result<(), Error> {
 fn root_of(plan: &Plan) -> Result<String, Error> {
     let (none, bind) = (None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC);
     let path = match &plan.rootfs {
-        Rootfs::None => return Err(Error::said("there is no root filesystem")),
+        Rootfs::None | Rootfs::Aufs { .. } => return Err(Error::said("there is no root filesystem")),
         Rootfs::Dir(path) => {
             mount(Some(path.as_str()), path.as_str(), none, bind, none)
                 .doing(|| format!("open the root filesystem {path}"))?;

@@ -68,10 +68,16 @@ pub fn story(union: &RealUnion, path: &str) -> Result<Value, Errno> {
     let mut copies = Vec::new();
     for place in dir.places().iter() {
         let branch = &place.member.branch;
-        let own = if name.is_empty() { branch.stat(At::Dir(&place.dir)) } else { branch.stat(At::Name(&place.dir, name.as_ref())) };
+        let own = if name.is_empty() {
+            branch.stat(At::Dir(&place.dir))
+        } else {
+            branch.stat(At::Name(&place.dir, name.as_ref()))
+        };
         let marked = |mark: &std::ffi::OsStr| branch.stat(At::Name(&place.dir, mark)).is_ok();
         let whiteout = !name.is_empty() && marked(&names::whiteout(name.as_ref()));
-        let opaque = branch.dir(&place.dir, name.as_ref()).is_ok_and(|d| branch.stat(At::Name(&d, names::OPAQUE.as_ref())).is_ok());
+        let opaque = branch
+            .dir(&place.dir, name.as_ref())
+            .is_ok_and(|d| branch.stat(At::Name(&d, names::OPAQUE.as_ref())).is_ok());
         copies.push(json!({
             "branch": place.member.index(),
             "path": place.member.path,
