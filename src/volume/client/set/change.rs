@@ -36,7 +36,10 @@ impl Set {
         });
         let (answers, verdict) = self.carry_out(&entered, Kind::Data, calls, payload);
         let (ended, outcome) = match verdict {
-            Verdict::Done { on } => (Ok(on), self.believed(&answers, on).and_then(Reply::iatt).ok_or(libc::EIO)),
+            Verdict::Done { on } => match self.accuse(&entered, on) {
+                Ok(on) => (Ok(on), self.believed(&answers, on).and_then(Reply::iatt).ok_or(libc::EIO)),
+                Err(on) => (Err(on), Err(libc::ENOTCONN)),
+            },
             Verdict::Doubtful { on, errno } => (Err(on), Err(errno)),
             Verdict::Refused(errno) => (Ok(self.shape.all()), Err(errno)),
         };
@@ -45,6 +48,32 @@ impl Set {
         }
         self.leases.leave(&*self.wire, &self.shape, entered, Kind::Data, ended);
         outcome
+    }
+
+    /// Whoever missed a write is accused on those that have it, before anybody hears that it is done. Gives those that have it
+    /// and said so; `Err`: they are too few.
+    fn accuse(&self, entered: &Entered, mut on: Kids) -> Result<Kids, Kids> {
+        let gfid = entered.lock.gfid;
+        loop {
+            let fresh = self.leases.accuse(&entered.lock, self.shape.all() - on);
+            let Some(mark) = replicate::after(&self.shape, gfid, Kind::Data, false, fresh, None) else { return Ok(on) };
+            let failed = self.failing(entered, on, &[Fop::Xattrop(mark)]);
+            on -= failed;
+            if !self.shape.suffices(on) || (on & entered.good.of(Kind::Data)).is_empty() {
+                return Err(on);
+            }
+            if failed.is_empty() {
+                return Ok(on);
+            }
+        }
+    }
+
+    /// Sends the same to these bricks; gives those on which it failed.
+    fn failing(&self, entered: &Entered, kids: Kids, fops: &[Fop]) -> Kids {
+        let calls: Vec<Call> = self.calls(entered, |_| fops.to_vec()).into_iter().filter(|c| kids.has(c.kid)).collect();
+        let asked: Vec<usize> = calls.iter().map(|c| c.kid).collect();
+        let answers = self.wire.exchange(calls, &Bytes::new());
+        asked.iter().zip(&answers).filter(|(_, a)| a.outcome().is_err()).map(|(k, _)| *k).collect()
     }
 
     /// Whoever missed a write is not read any more.
@@ -72,15 +101,11 @@ impl Set {
             if !self.shape.suffices(good) || (good & entered.good.of(Kind::Data)).is_empty() {
                 break Err(libc::ENOTCONN);
             }
-            let fresh = self.leases.unaccused(&lock) | (missed - self.leases.missed(&lock));
-            let accuse = replicate::after(&self.shape, gfid, Kind::Data, false, fresh, None).map(Fop::Xattrop);
-            let fsync = Fop::Fsync { gfid, data: data && accuse.is_none() };
-            let calls = self.calls(&entered, |_| accuse.iter().cloned().chain([fsync.clone()]).collect());
-            let calls: Vec<Call> = calls.into_iter().filter(|c| good.has(c.kid)).collect();
-            let asked: Vec<usize> = calls.iter().map(|c| c.kid).collect();
-            let answers = self.wire.exchange(calls, &Bytes::new());
-            let failed = asked.iter().zip(&answers).filter(|(_, a)| a.outcome().is_err());
-            let failed: Kids = failed.map(|(k, _)| *k).collect();
+            let failed = self.failing(&entered, good, &[Fop::Fsync { gfid, data }]);
+            let failed = match self.accuse(&entered, good - failed) {
+                Ok(on) => good - on,
+                Err(_) => break Err(libc::ENOTCONN),
+            };
             if failed.is_empty() {
                 break Ok(());
             }

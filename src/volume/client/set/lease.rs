@@ -228,10 +228,11 @@ impl Leases {
         self.leave(wire, shape, entered, Kind::Entry, Ok(on));
     }
 
-    /// Who missed data under this lease, and is not accused of it yet. The caller will see to that now.
-    pub fn unaccused(&self, lock: &Lock) -> Kids {
+    /// These missed a change of data. Gives those who were not accused under this lease yet: the caller accuses them now.
+    pub fn accuse(&self, lock: &Lock, missed: Kids) -> Kids {
         let mut table = self.table();
-        let Some(lease) = table.get_mut(lock) else { return Kids::NONE };
+        let Some(lease) = table.get_mut(lock) else { return missed };
+        lease.missed |= missed;
         let fresh = lease.missed - lease.accused;
         lease.accused = lease.missed;
         fresh
