@@ -26,6 +26,7 @@ mod event;
 pub mod file;
 pub mod list;
 pub mod lookup;
+pub mod memory;
 pub mod make;
 
 pub mod mount;

@@ -209,6 +209,9 @@ impl Tree for Plain {
     fn rename(&self, from: &str, to: &str, replace: Replace) -> Result<()> {
         let ((one, name), (other, new)) = (self.dir_of(from)?, self.dir_of(to)?);
         let source = self.0.stat(At::Name(&one, name))?;
+        if replace == Replace::No && self.0.stat(At::Name(&other, new)).is_ok() {
+            return Err(Errno::EEXIST);
+        }
         if source.kind == Kind::Dir && format!("{to}/").starts_with(&format!("{from}/")) {
             return if from == to { Ok(()) } else { Err(Errno::EINVAL) };
         }
