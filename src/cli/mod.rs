@@ -8,8 +8,8 @@
 //! interrupted; `run` passes on its command's own, with 125 for its own failures.
 
 mod apt;
-mod doctor;
 mod bench_union;
+mod doctor;
 mod enter;
 mod hidden;
 mod host;

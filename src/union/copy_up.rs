@@ -65,7 +65,13 @@ impl<B: Branch> Union<B> {
     }
 
     /// Copies an object up to a branch.
-    pub(super) fn copy_up(&self, changes: &mut Changes, node: &Arc<Node<B>>, target: &Arc<Member<B>>, size: Option<u64>) -> Result<()> {
+    pub(super) fn copy_up(
+        &self,
+        changes: &mut Changes,
+        node: &Arc<Node<B>>,
+        target: &Arc<Member<B>>,
+        size: Option<u64>,
+    ) -> Result<()> {
         if node.kind == Kind::Dir {
             return self.ensure_dir(changes, node, target).map(drop);
         }
@@ -124,7 +130,13 @@ impl<B: Branch> Union<B> {
     }
 
     /// Copies a nameless open file to a nameless file on a writable branch.
-    fn copy_orphan(&self, changes: &mut Changes, node: &Arc<Node<B>>, top: &Arc<Member<B>>, size: Option<u64>) -> Result<()> {
+    fn copy_orphan(
+        &self,
+        changes: &mut Changes,
+        node: &Arc<Node<B>>,
+        top: &Arc<Member<B>>,
+        size: Option<u64>,
+    ) -> Result<()> {
         let opened = node.state.read().unwrap().file.clone().ok_or(Errno::EROFS)?;
         let target = self.place_up(changes, &self.root(), top)?;
         let branch = &target.branch;
@@ -148,7 +160,13 @@ impl<B: Branch> Union<B> {
 }
 
 /// Makes a whole copy of a located object under a temporary name.
-fn duplicate<B: Branch>(top: &Member<B>, from: &Located<B>, at: &Place<B>, temporary: &OsStr, size: Option<u64>) -> Result<()> {
+fn duplicate<B: Branch>(
+    top: &Member<B>,
+    from: &Located<B>,
+    at: &Place<B>,
+    temporary: &OsStr,
+    size: Option<u64>,
+) -> Result<()> {
     let (branch, stat) = (&at.member.branch, &from.stat);
     match stat.kind {
         Kind::File => {

@@ -269,7 +269,15 @@ impl<B: Branch> Union<B> {
     }
 
     /// The owner and mode that a new object should have, set if it has others.
-    pub(super) fn own(&self, branch: &B, dir: &B::Dir, name: &OsStr, caller: &Caller, stat: Stat, mode: u32) -> Result<Stat> {
+    pub(super) fn own(
+        &self,
+        branch: &B,
+        dir: &B::Dir,
+        name: &OsStr,
+        caller: &Caller,
+        stat: Stat,
+        mode: u32,
+    ) -> Result<Stat> {
         let inherits = || branch.stat(At::Dir(dir)).is_ok_and(|d| d.mode & 0o2000 != 0);
         let uid = (stat.uid != caller.uid).then_some(caller.uid);
         let gid = (stat.gid != caller.gid && !inherits()).then_some(caller.gid);
@@ -325,4 +333,3 @@ fn add_up(spaces: &[Space]) -> Space {
         }
     })
 }
-

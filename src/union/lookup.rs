@@ -222,7 +222,8 @@ fn refresh<B: Branch>(node: &Node<B>, parent: &Arc<Node<B>>, name: &OsStr, found
     let named = state.names.iter().any(|(p, n)| p.ino == parent.ino && n == name);
     let before = state.places.iter().map(|p| p.key).chain([state.key]).collect();
     if node.kind == Kind::Dir {
-        let same = state.places.len() == found.places.len() && state.places.iter().zip(&found.places).all(|(a, b)| a.key == b.key);
+        let same = state.places.len() == found.places.len()
+            && state.places.iter().zip(&found.places).all(|(a, b)| a.key == b.key);
         if !same {
             state.places = found.places.clone().into();
         }
@@ -258,5 +259,12 @@ fn new_node<B: Branch>(ino: u64, parent: &Arc<Node<B>>, name: &OsStr, found: &Fo
         anchor,
         ghost: None,
     };
-    Node { ino, kind: found.stat.kind, lookups: AtomicU64::new(0), state: RwLock::new(state), listing: Mutex::new(None), watched: AtomicUsize::new(0) }
+    Node {
+        ino,
+        kind: found.stat.kind,
+        lookups: AtomicU64::new(0),
+        state: RwLock::new(state),
+        listing: Mutex::new(None),
+        watched: AtomicUsize::new(0),
+    }
 }

@@ -31,7 +31,13 @@ impl<B: Branch> Union<B> {
     ///
     /// # Errors
     /// `EEXIST`, `EROFS`, `EPERM` (reserved names), `ENAMETOOLONG`; those of the branch.
-    pub fn make(&self, parent: &Arc<Node<B>>, name: &OsStr, new: New<'_>, caller: &Caller) -> Result<(Arc<Node<B>>, Stat)> {
+    pub fn make(
+        &self,
+        parent: &Arc<Node<B>>,
+        name: &OsStr,
+        new: New<'_>,
+        caller: &Caller,
+    ) -> Result<(Arc<Node<B>>, Stat)> {
         names::check(name)?;
         let mut changes = self.change.lock().unwrap();
         alive(parent)?;
@@ -45,7 +51,9 @@ impl<B: Branch> Union<B> {
             self.remove_whiteout(&at, name, || parent.path_of(name))?;
         }
         let places = match new {
-            New::Dir(_) => vec![Place { member: at.member.clone(), dir: at.member.branch.dir(&at.dir, name)?, key: stat.key }],
+            New::Dir(_) => {
+                vec![Place { member: at.member.clone(), dir: at.member.branch.dir(&at.dir, name)?, key: stat.key }]
+            }
             _ => Vec::new(),
         };
         let floor = if matches!(new, New::Dir(_)) { chosen.floor.or_else(|| Some(at.member.clone())) } else { None };
@@ -56,7 +64,13 @@ impl<B: Branch> Union<B> {
         Ok(made)
     }
 
-    fn make_other(&self, at: &Place<B>, name: &OsStr, new: New<'_>, caller: &Caller) -> Result<(Stat, Option<B::File>)> {
+    fn make_other(
+        &self,
+        at: &Place<B>,
+        name: &OsStr,
+        new: New<'_>,
+        caller: &Caller,
+    ) -> Result<(Stat, Option<B::File>)> {
         let branch = &at.member.branch;
         let mask = |mode| self.masked(branch, &at.dir, mode, caller.umask);
         let mut file = None;
@@ -130,7 +144,11 @@ impl<B: Branch> Union<B> {
         let chosen = self.place_new(&mut changes, parent, name, true);
         let hidden = chosen.as_ref().is_ok_and(|c| c.floor.as_ref().is_some_and(|f| top.index() > f.index()));
         let stay = top.writable() && !hidden;
-        let target = if stay { top.clone() } else { self.place_up(&mut changes, source.parent.as_ref().unwrap_or(parent), &top)? };
+        let target = if stay {
+            top.clone()
+        } else {
+            self.place_up(&mut changes, source.parent.as_ref().unwrap_or(parent), &top)?
+        };
         if !stay {
             self.copy_up(&mut changes, node, &target, None)?;
         }

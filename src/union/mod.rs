@@ -26,8 +26,8 @@ mod event;
 pub mod file;
 pub mod list;
 pub mod lookup;
-pub mod memory;
 pub mod make;
+pub mod memory;
 
 pub mod mount;
 pub mod names;

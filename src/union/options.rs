@@ -223,20 +223,84 @@ pub fn parse(list: &str, sloppy: bool) -> Result<Options, OptionError> {
 
 /// Flags of any mount, and what the kernel shows of a FUSE mount (`mount -o remount` repeats it).
 const FLAGS: &[&str] = &[
-    "remount", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "atime", "nodiratime", "diratime", "relatime",
-    "norelatime", "strictatime", "nostrictatime", "lazytime", "nolazytime", "sync", "async", "dirsync", "silent", "loud",
-    "auto", "noauto", "user", "nouser", "users", "owner", "group", "_netdev", "nofail", "defaults", "allow_other",
-    "default_permissions", "nosymfollow", "symfollow", "iversion", "noiversion", "mand", "nomand",
+    "remount",
+    "nosuid",
+    "suid",
+    "nodev",
+    "dev",
+    "noexec",
+    "exec",
+    "noatime",
+    "atime",
+    "nodiratime",
+    "diratime",
+    "relatime",
+    "norelatime",
+    "strictatime",
+    "nostrictatime",
+    "lazytime",
+    "nolazytime",
+    "sync",
+    "async",
+    "dirsync",
+    "silent",
+    "loud",
+    "auto",
+    "noauto",
+    "user",
+    "nouser",
+    "users",
+    "owner",
+    "group",
+    "_netdev",
+    "nofail",
+    "defaults",
+    "allow_other",
+    "default_permissions",
+    "nosymfollow",
+    "symfollow",
+    "iversion",
+    "noiversion",
+    "mand",
+    "nomand",
 ];
-const FLAG_KEYS: &[&str] = &["user_id", "group_id", "max_read", "blksize", "rootmode", "fd", "x-", "comment", "context", "subtype", "fsname"];
+const FLAG_KEYS: &[&str] =
+    &["user_id", "group_id", "max_read", "blksize", "rootmode", "fd", "x-", "comment", "context", "subtype", "fsname"];
 
 /// Accepted without effect, as in AUFS or because FUSE leaves nothing to do.
 const IGNORED: &[&str] = &[
-    "noxino", "trunc_xino", "notrunc_xino", "trunc_xib", "notrunc_xib", "clean_plink", "nodlgt", "acl", "verbose", "v",
-    "noverbose", "quiet", "q", "warn_perm", "nowarn_perm", "nodio", "dio", "nodirren",
+    "noxino",
+    "trunc_xino",
+    "notrunc_xino",
+    "trunc_xib",
+    "notrunc_xib",
+    "clean_plink",
+    "nodlgt",
+    "acl",
+    "verbose",
+    "v",
+    "noverbose",
+    "quiet",
+    "q",
+    "warn_perm",
+    "nowarn_perm",
+    "nodio",
+    "dio",
+    "nodirren",
 ];
 const IGNORED_KEYS: &[&str] = &[
-    "xino", "trunc_xino", "trunc_xino_path", "itrunc_xino", "si", "debug", "delete", "imap", "dirwh", "rdcache", "rdblk", "rdhash",
+    "xino",
+    "trunc_xino",
+    "trunc_xino_path",
+    "itrunc_xino",
+    "si",
+    "debug",
+    "delete",
+    "imap",
+    "dirwh",
+    "rdcache",
+    "rdblk",
+    "rdhash",
 ];
 
 fn parse_one(word: &str, options: &mut Options) -> Result<(), OptionError> {
@@ -277,7 +341,9 @@ fn parse_one(word: &str, options: &mut Options) -> Result<(), OptionError> {
 fn other(word: &str, key: &str, value: Option<&str>, options: &mut Options) -> Result<(), OptionError> {
     let missing = |why| Err(OptionError::Missing(word.to_owned(), why));
     match (key, value) {
-        ("dirren", _) => return missing("a directory that lies on several branches is renamed by mv's copying (EXDEV)"),
+        ("dirren", _) => {
+            return missing("a directory that lies on several branches is renamed by mv's copying (EXDEV)");
+        }
         ("fhsm_sec", _) => return missing("files are not moved down by themselves"),
         ("noacl", None) => return missing("ACLs of the branches always count"),
         ("br" | "dirs" | "add" | "ins" | "append" | "prepend" | "del" | "mod", _) => {
@@ -287,7 +353,9 @@ fn other(word: &str, key: &str, value: Option<&str>, options: &mut Options) -> R
         (_, None) if FLAGS.contains(&key) => options.flags.push(key.to_owned()),
         (_, None) if IGNORED.contains(&key) => {}
         (_, Some(_)) if IGNORED_KEYS.contains(&key) => {}
-        _ if FLAG_KEYS.iter().any(|k| key == *k || (k.ends_with('-') && key.starts_with(k))) => options.flags.push(word.to_owned()),
+        _ if FLAG_KEYS.iter().any(|k| key == *k || (k.ends_with('-') && key.starts_with(k))) => {
+            options.flags.push(word.to_owned())
+        }
         _ => return Err(OptionError::Unknown(word.to_owned())),
     }
     Ok(())
@@ -341,8 +409,12 @@ fn permission(words: &str, warnings: &mut Vec<String>) -> Permission {
             "coo_all" => permission.coo = Some(Coo::All),
             "moo" if rw => permission.coo = Some(Coo::Moo),
             "icex" => permission.icex = 31,
-            "wh" | "nolwh" | "moo" | "unpin" => warnings.push(format!("branch attribute +{word} means nothing here and is dropped")),
-            "fhsm" => warnings.push("branch attribute +fhsm: aufs has this, terrarium does not; it is dropped".to_owned()),
+            "wh" | "nolwh" | "moo" | "unpin" => {
+                warnings.push(format!("branch attribute +{word} means nothing here and is dropped"))
+            }
+            "fhsm" => {
+                warnings.push("branch attribute +fhsm: aufs has this, terrarium does not; it is dropped".to_owned())
+            }
             _ => match ICEX.iter().position(|name| *name == word) {
                 Some(bit) => permission.icex |= 1 << bit,
                 None => {
@@ -402,7 +474,8 @@ fn create(word: &str, value: &str) -> Result<Create, OptionError> {
         .map_err(|_| OptionError::Bad(word.to_owned(), "needs whole numbers (bytes, seconds)"))?;
     let needs_low = matches!(name, "tdmfs" | "top-down-mfs" | "mfsrr" | "most-free-space-round-robin" | "pmfsrr");
     let (low, secs) = if needs_low { (numbers.first().copied(), numbers.get(1)) } else { (Some(0), numbers.first()) };
-    let low = low.ok_or_else(|| OptionError::Bad(word.to_owned(), "needs a threshold in bytes, as in mfsrr:1048576"))?;
+    let low =
+        low.ok_or_else(|| OptionError::Bad(word.to_owned(), "needs a threshold in bytes, as in mfsrr:1048576"))?;
     let secs = secs.copied().unwrap_or(MFS_SECS);
     if secs > MFS_SECS_MAX || numbers.len() > if needs_low { 2 } else { 1 } {
         return Err(OptionError::Bad(word.to_owned(), "seconds are 0 to 3600"));

@@ -55,7 +55,9 @@ fn unknown_permissions_and_attributes_warn_and_go_on() {
 
 #[test]
 fn a_permission_packs_and_unpacks() {
-    for text in ["rw", "ro", "rr", "ro+wh", "rr+wh", "rw+nolwh", "ro+coo_reg", "ro+coo_all+wh", "rw+moo", "rw+icexsec+icextr"] {
+    for text in
+        ["rw", "ro", "rr", "ro+wh", "rr+wh", "rw+nolwh", "ro+coo_reg", "ro+coo_all+wh", "rw+moo", "rw+icexsec+icextr"]
+    {
         let permission = super::permission(text, &mut vec![]);
         assert_eq!(Permission::unpack(permission.pack()), permission, "{text}");
     }
@@ -80,7 +82,8 @@ fn what_aufs_has_and_we_have_not_says_so() {
 
 #[test]
 fn flags_of_any_mount_and_what_a_remount_repeats_are_passed_on() {
-    let options = parse("rw,relatime,user_id=0,group_id=0,default_permissions,allow_other,remount,append:/c", false).unwrap();
+    let options =
+        parse("rw,relatime,user_id=0,group_id=0,default_permissions,allow_other,remount,append:/c", false).unwrap();
     assert!(options.has("remount") && options.has("relatime"));
     assert_eq!(options.own, [Opt::ReadOnly(false), Opt::Append(spec("/c", None))]);
     assert_eq!(own("xino=/dev/shm/aufs.xino,dio,dirperm1"), [Opt::Dirperm1(true)]);

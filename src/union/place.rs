@@ -39,7 +39,13 @@ pub(super) struct Chosen<B: Branch> {
 
 impl<B: Branch> Union<B> {
     /// Chooses the branch for a new name.
-    pub(super) fn place_new(&self, changes: &mut Changes, parent: &Node<B>, name: &OsStr, dir: bool) -> Result<Chosen<B>> {
+    pub(super) fn place_new(
+        &self,
+        changes: &mut Changes,
+        parent: &Node<B>,
+        name: &OsStr,
+        dir: bool,
+    ) -> Result<Chosen<B>> {
         let shape = self.shape.read().unwrap();
         if shape.settings.read_only {
             return Err(Errno::EROFS);
@@ -72,7 +78,12 @@ impl<B: Branch> Union<B> {
     }
 
     /// Chooses the branch to which something in `parent`, now on `source`, is copied up.
-    pub(super) fn place_up(&self, changes: &mut Changes, parent: &Node<B>, source: &Member<B>) -> Result<Arc<Member<B>>> {
+    pub(super) fn place_up(
+        &self,
+        changes: &mut Changes,
+        parent: &Node<B>,
+        source: &Member<B>,
+    ) -> Result<Arc<Member<B>>> {
         let shape = self.shape.read().unwrap();
         if shape.settings.read_only {
             return Err(Errno::EROFS);
@@ -82,7 +93,13 @@ impl<B: Branch> Union<B> {
         Ok(shape.members[index].clone())
     }
 
-    fn candidates(&self, changes: &mut Changes, members: &[Arc<Member<B>>], parent: &Node<B>, space: Option<u64>) -> Vec<Candidate> {
+    fn candidates(
+        &self,
+        changes: &mut Changes,
+        members: &[Arc<Member<B>>],
+        parent: &Node<B>,
+        space: Option<u64>,
+    ) -> Vec<Candidate> {
         let places = parent.places();
         let has = |m: &Member<B>| places.iter().any(|p| p.member.id == m.id);
         let mut free = |m: &Member<B>| space.map_or(0, |secs| self.free_bytes(changes, m, secs));
@@ -102,7 +119,12 @@ impl<B: Branch> Union<B> {
     }
 
     /// The directory's copy on a branch; made, with its parents, if it is not there.
-    pub(super) fn ensure_dir(&self, changes: &mut Changes, node: &Arc<Node<B>>, member: &Arc<Member<B>>) -> Result<Place<B>> {
+    pub(super) fn ensure_dir(
+        &self,
+        changes: &mut Changes,
+        node: &Arc<Node<B>>,
+        member: &Arc<Member<B>>,
+    ) -> Result<Place<B>> {
         if let Some(place) = node.place_on(member) {
             return Ok(place);
         }

@@ -108,9 +108,9 @@ impl Create {
             Create::MostFree { .. } => most_free(q, |_| true),
             Create::MostFreeRoundRobin { low, .. } => most_free_or_turn(q, low),
             Create::ParentMostFree { .. } => parent_most_free(q),
-            Create::ParentMostFreeRoundRobin { low, .. } => parent_most_free(q)
-                .filter(|&i| q.branches[i].free >= low)
-                .or_else(|| most_free_or_turn(q, low)),
+            Create::ParentMostFreeRoundRobin { low, .. } => {
+                parent_most_free(q).filter(|&i| q.branches[i].free >= low).or_else(|| most_free_or_turn(q, low))
+            }
         }?;
         not_hidden(q, chosen)
     }
@@ -223,7 +223,11 @@ mod tests {
     #[test]
     fn nothing_is_born_hidden() {
         assert_eq!(create(Create::MostFree { secs: 30 }, "W1 W2 W9", Some(1), 0), Some(1));
-        assert_eq!(create(Create::MostFree { secs: 30 }, "W1 R2 W9", Some(1), 0), Some(0), "ro+wh: the writable one above");
+        assert_eq!(
+            create(Create::MostFree { secs: 30 }, "W1 R2 W9", Some(1), 0),
+            Some(0),
+            "ro+wh: the writable one above"
+        );
         assert_eq!(create(Create::MostFree { secs: 30 }, "R1 R2 W9", Some(1), 0), None);
     }
 

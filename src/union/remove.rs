@@ -27,7 +27,8 @@ impl<B: Branch> Union<B> {
         }
         let node = self.known(&found.stat);
         self.hold_last(node.as_ref(), &found.stat);
-        let removed = self.take_away(&mut changes, parent, name, &found, |at| at.member.branch.unlink(&at.dir, name))?;
+        let removed =
+            self.take_away(&mut changes, parent, name, &found, |at| at.member.branch.unlink(&at.dir, name))?;
         self.settle_plink(found.stat.key);
         self.nameless_now(node.as_ref(), parent, name, removed && found.stat.nlink <= 1, found.stat.key);
         self.tell_removed(parent, name, removed.then(|| found.top.index()));
@@ -120,7 +121,14 @@ impl<B: Branch> Union<B> {
     }
 
     /// Forgets a name of a node; `gone`: what the key stood for does not exist below any more.
-    pub(super) fn nameless_now(&self, node: Option<&Arc<Node<B>>>, parent: &Node<B>, name: &OsStr, gone: bool, key: Key) {
+    pub(super) fn nameless_now(
+        &self,
+        node: Option<&Arc<Node<B>>>,
+        parent: &Node<B>,
+        name: &OsStr,
+        gone: bool,
+        key: Key,
+    ) {
         let Some(node) = node else {
             if gone {
                 self.table.lock().unwrap().unnumber(key);

@@ -51,7 +51,13 @@ impl<B: Branch> Union<B> {
         self.rename_on(&mut changes, from, to, &source, target, &member)
     }
 
-    fn check_rename(&self, source: &Found<B>, target: Option<&Found<B>>, to: &Side<'_, B>, replace: Replace) -> Result<()> {
+    fn check_rename(
+        &self,
+        source: &Found<B>,
+        target: Option<&Found<B>>,
+        to: &Side<'_, B>,
+        replace: Replace,
+    ) -> Result<()> {
         let source_node = self.known(&source.stat);
         if source_node.is_some_and(|node| node.kind == Kind::Dir && to.parent.is_within(&node)) {
             return Err(Errno::EINVAL);
@@ -106,7 +112,11 @@ impl<B: Branch> Union<B> {
         }
         let here = found.top.id == member.id;
         let rest = if here { &found.places[1..] } else { &found.places[..] };
-        let empty = if here { super::list::merge(&rest.to_vec().into(), false)?.is_empty() } else { self.is_empty_dir(&rest.to_vec().into())? };
+        let empty = if here {
+            super::list::merge(&rest.to_vec().into(), false)?.is_empty()
+        } else {
+            self.is_empty_dir(&rest.to_vec().into())?
+        };
         let whole = empty || (here && self.only_hidden_below(found)?);
         if whole { Ok(()) } else { Err(Errno::EXDEV) }
     }
@@ -121,7 +131,13 @@ impl<B: Branch> Union<B> {
     }
 
     /// Brings what was found to `member` under the name it has.
-    fn bring(&self, changes: &mut Changes, side: &Side<'_, B>, found: &Found<B>, member: &Arc<Member<B>>) -> Result<Place<B>> {
+    fn bring(
+        &self,
+        changes: &mut Changes,
+        side: &Side<'_, B>,
+        found: &Found<B>,
+        member: &Arc<Member<B>>,
+    ) -> Result<Place<B>> {
         let at = self.ensure_dir(changes, side.parent, member)?;
         if found.top.id == member.id {
             return Ok(at);
@@ -204,7 +220,12 @@ impl<B: Branch> Union<B> {
             self.nameless_now(replaced.as_ref(), to.parent, to.name, gone, target.stat.key);
         }
         self.renamed(node.as_ref(), from, to, member);
-        self.tell(|| Happening::Renamed { at: self.at.clone(), from: old_path(), to: new_path(), branch: member.index() });
+        self.tell(|| Happening::Renamed {
+            at: self.at.clone(),
+            from: old_path(),
+            to: new_path(),
+            branch: member.index(),
+        });
         Ok(())
     }
 
@@ -258,7 +279,12 @@ impl<B: Branch> Union<B> {
         self.renamed(one.as_ref(), from, to, member);
         self.renamed(other.as_ref(), to, from, member);
         let path = |side: &Side<'_, B>| side.parent.path_of(side.name);
-        self.tell(|| Happening::Renamed { at: self.at.clone(), from: path(from), to: path(to), branch: member.index() });
+        self.tell(|| Happening::Renamed {
+            at: self.at.clone(),
+            from: path(from),
+            to: path(to),
+            branch: member.index(),
+        });
         Ok(())
     }
 }

@@ -116,7 +116,13 @@ impl<B: Branch> Union<B> {
     }
 
     /// Adds a branch; whether it is one more.
-    fn add(&self, index: usize, spec: &BranchSpec, open: &Opener<'_, B>, fresh: bool) -> std::result::Result<bool, Refused> {
+    fn add(
+        &self,
+        index: usize,
+        spec: &BranchSpec,
+        open: &Opener<'_, B>,
+        fresh: bool,
+    ) -> std::result::Result<bool, Refused> {
         let candidate = open(&spec.path)?;
         let _change = self.change.lock().unwrap();
         let members = self.members();
@@ -161,7 +167,8 @@ impl<B: Branch> Union<B> {
     fn clash<'m>(&self, candidate: &Candidate<B>, members: &'m [Arc<Member<B>>]) -> Option<&'m Arc<Member<B>>> {
         let root = candidate.branch.root();
         let key = candidate.branch.stat(At::Dir(&root)).ok().map(|s| s.key);
-        let nested = |a: &str, b: &str| a == b || b.strip_prefix(a.trim_end_matches('/')).is_some_and(|r| r.starts_with('/'));
+        let nested =
+            |a: &str, b: &str| a == b || b.strip_prefix(a.trim_end_matches('/')).is_some_and(|r| r.starts_with('/'));
         members.iter().find(|m| {
             nested(&m.path, &candidate.path)
                 || nested(&candidate.path, &m.path)
@@ -194,7 +201,8 @@ impl<B: Branch> Union<B> {
             return Err(Refused::new(Errno::EBUSY, format!("{} is the last branch", member.path)));
         }
         if let Some(user) = self.users(&member).first() {
-            let why = format!("{} is in use: {} is open, mapped or somebody's working directory", member.path, shown(user));
+            let why =
+                format!("{} is in use: {} is open, mapped or somebody's working directory", member.path, shown(user));
             return Err(Refused::new(Errno::EBUSY, why));
         }
         let mut shape = self.shape.write().unwrap();
@@ -218,7 +226,13 @@ impl<B: Branch> Union<B> {
         self.nodes().into_iter().filter(only_there).collect()
     }
 
-    fn modify(&self, path: &str, permission: Permission, open: &Opener<'_, B>, fresh: bool) -> std::result::Result<(), Refused> {
+    fn modify(
+        &self,
+        path: &str,
+        permission: Permission,
+        open: &Opener<'_, B>,
+        fresh: bool,
+    ) -> std::result::Result<(), Refused> {
         let member = match self.member_at(path, open) {
             Err(e) if e.errno == Errno::ENOENT && !fresh => return Ok(()),
             member => member?,
@@ -256,11 +270,14 @@ impl<B: Branch> Union<B> {
     /// Merges every held directory anew, parents before children.
     fn merge_anew(&self) {
         let members = self.members();
-        let root_places: Vec<Place<B>> = members.iter().filter_map(|m| {
-            let dir = m.branch.root();
-            let key = m.branch.stat(At::Dir(&dir)).ok()?.key;
-            Some(Place { member: m.clone(), dir, key })
-        }).collect();
+        let root_places: Vec<Place<B>> = members
+            .iter()
+            .filter_map(|m| {
+                let dir = m.branch.root();
+                let key = m.branch.stat(At::Dir(&dir)).ok()?.key;
+                Some(Place { member: m.clone(), dir, key })
+            })
+            .collect();
         let Some(first) = root_places.first().cloned() else { return };
         let keys: Vec<_> = root_places.iter().map(|p| p.key).collect();
         let mut table = self.table.lock().unwrap();
@@ -347,7 +364,14 @@ fn root_node<B: Branch>(first: &Place<B>) -> Node<B> {
         anchor: None,
         ghost: None,
     };
-    Node { ino: ROOT, kind: Kind::Dir, lookups: AtomicU64::new(1), state: RwLock::new(state), listing: Mutex::new(None), watched: AtomicUsize::new(0) }
+    Node {
+        ino: ROOT,
+        kind: Kind::Dir,
+        lookups: AtomicU64::new(1),
+        state: RwLock::new(state),
+        listing: Mutex::new(None),
+        watched: AtomicUsize::new(0),
+    }
 }
 
 /// Makes the bookkeeping files of a writable branch.
@@ -412,4 +436,3 @@ pub fn option_words(s: &Settings) -> String {
     words.extend(flags.iter().filter(|(on, _)| *on).map(|(_, word)| (*word).to_owned()));
     words.join(",")
 }
-

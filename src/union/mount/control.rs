@@ -240,12 +240,16 @@ fn handle(stream: UnixStream, shared: &Shared, kernel: &Kernel, target: &Path) -
 fn carry_out(asked: &Asked, shared: &Shared, kernel: &Kernel, target: &Path) -> Result<serde_json::Value, Refused> {
     match asked {
         Asked::Union => Ok(answer::listing(&shared.union)),
-        Asked::Story { path } => answer::story(&shared.union, path).map_err(|e| Refused::new(e, format!("{path}: {e}"))),
+        Asked::Story { path } => {
+            answer::story(&shared.union, path).map_err(|e| Refused::new(e, format!("{path}: {e}")))
+        }
         Asked::Flush => {
             shared.union.flush_plinks();
             Ok(serde_json::Value::Null)
         }
-        Asked::Remount { options, cwd } => remount(options, Path::new(cwd), shared, kernel, target).map(serde_json::Value::from),
+        Asked::Remount { options, cwd } => {
+            remount(options, Path::new(cwd), shared, kernel, target).map(serde_json::Value::from)
+        }
     }
 }
 

@@ -53,12 +53,15 @@ fn stretch(from: &OwnedFd, to: &OwnedFd, mut at: libc::off_t, stop: libc::off_t)
         let (mut source, mut target) = (at, at);
         let length = usize::try_from(stop - at).map_err(|_| Errno::EFBIG)?;
         // SAFETY: the offsets outlive the call.
-        let copied =
-            unsafe { libc::copy_file_range(from.as_raw_fd(), &raw mut source, to.as_raw_fd(), &raw mut target, length, 0) };
+        let copied = unsafe {
+            libc::copy_file_range(from.as_raw_fd(), &raw mut source, to.as_raw_fd(), &raw mut target, length, 0)
+        };
         match copied {
             0 => return Ok(()),
             -1 => match last().0 {
-                libc::EXDEV | libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP | libc::EBADF => return by_hand(from, to, at, stop),
+                libc::EXDEV | libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP | libc::EBADF => {
+                    return by_hand(from, to, at, stop);
+                }
                 libc::EINTR => {}
                 errno => return Err(Errno(errno)),
             },

@@ -17,18 +17,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{
     CopyFileRangeFlags, Errno as FuseErrno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
-    INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
-    TimeOrNow, WriteFlags,
+    INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite,
+    ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
 use super::io;
 use super::real::RealBranch;
 use super::watch::Watcher;
 use crate::union::branch::{Change, Errno, Kind, Replace, Result, SetTime, Stat, Time};
-use crate::union::names::NAME_MAX;
 use crate::union::list::FIRST_COOKIE;
 use crate::union::make::New;
+use crate::union::names::NAME_MAX;
 use crate::union::options::Udba;
 use crate::union::rename::Side;
 use crate::union::{Caller, Node, Union};
@@ -210,7 +210,14 @@ impl UnionFs {
         }
     }
 
-    fn make(&self, req: &Request, parent: INodeNo, name: &OsStr, new: New<'_>, umask: u32) -> Result<(Arc<Node<RealBranch>>, Stat)> {
+    fn make(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        new: New<'_>,
+        umask: u32,
+    ) -> Result<(Arc<Node<RealBranch>>, Stat)> {
         self.union().make(&self.node(parent)?, name, new, &caller(req, umask))
     }
 
@@ -300,7 +307,9 @@ impl Filesystem for UnionFs {
             self.union().lookup(&parent, name)
         });
         match looked {
-            Err(Errno::ENOENT) if self.shared.ttl() > Duration::ZERO => reply.entry(&self.shared.ttl(), &absent(), Generation(0)),
+            Err(Errno::ENOENT) if self.shared.ttl() > Duration::ZERO => {
+                reply.entry(&self.shared.ttl(), &absent(), Generation(0))
+            }
             looked => self.entry(reply, looked),
         }
     }
@@ -308,7 +317,6 @@ impl Filesystem for UnionFs {
     fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {
         self.union().forget(ino.0, nlookup);
     }
-
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
         match self.node(ino).and_then(|node| self.union().attributes(&node)) {
@@ -370,7 +378,16 @@ impl Filesystem for UnionFs {
         self.entry(reply, self.make(req, parent, link_name, New::Symlink(target.as_os_str()), 0));
     }
 
-    fn create(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, _flags: i32, reply: ReplyCreate) {
+    fn create(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        _flags: i32,
+        reply: ReplyCreate,
+    ) {
         match self.make(req, parent, name, New::File(mode & 0o7777), umask) {
             Ok((node, stat)) => {
                 let (ttl, flags) = (self.shared.ttl(), FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH);
@@ -514,7 +531,16 @@ impl Filesystem for UnionFs {
         }
     }
 
-    fn setxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, value: &[u8], flags: i32, _position: u32, reply: ReplyEmpty) {
+    fn setxattr(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
         Self::empty(reply, self.node(ino).and_then(|node| self.union().set_xattr(&node, name, value, flags)));
     }
 
@@ -539,7 +565,16 @@ impl Filesystem for UnionFs {
         Self::empty(reply, self.node(ino).and_then(|node| self.union().remove_xattr(&node, name)));
     }
 
-    fn fallocate(&self, req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, length: u64, mode: i32, reply: ReplyEmpty) {
+    fn fallocate(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
         let done = self.node(ino).and_then(|node| {
             io::allocate(&*self.union().opened(&node, true)?, offset, length, mode)?;
             if req.uid() == 0 { Ok(()) } else { self.union().strip_ids(&node) }

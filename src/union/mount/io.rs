@@ -97,6 +97,7 @@ pub fn copy_range(from: &OwnedFd, start: u64, to: &OwnedFd, at: u64, length: u64
     let (mut start, mut at) = (offset(start)?, offset(at)?);
     let length = usize::try_from(length.min(1 << 30)).unwrap_or(1 << 30);
     // SAFETY: the offsets outlive the call.
-    let copied = unsafe { libc::copy_file_range(from.as_raw_fd(), &raw mut start, to.as_raw_fd(), &raw mut at, length, 0) };
+    let copied =
+        unsafe { libc::copy_file_range(from.as_raw_fd(), &raw mut start, to.as_raw_fd(), &raw mut at, length, 0) };
     u32::try_from(copied).map_err(|_| last())
 }

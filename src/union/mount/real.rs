@@ -162,7 +162,8 @@ impl Branch for RealBranch {
         let mut buffer = vec![0u8; 64 << 10];
         loop {
             // SAFETY: the buffer is as large as said.
-            let got = unsafe { libc::syscall(libc::SYS_getdents64, opened.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()) };
+            let got =
+                unsafe { libc::syscall(libc::SYS_getdents64, opened.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()) };
             let got = match usize::try_from(got) {
                 Ok(0) => return Ok(entries),
                 Ok(got) => got,
@@ -234,7 +235,9 @@ impl Branch for RealBranch {
                 // SAFETY: both names are NUL-terminated and outlive the call.
                 match done(unsafe { libc::renameat2(from, name, to, new, flags) }) {
                     // File systems without flags (some FUSE): the name is free as far as we looked.
-                    Err(Errno::EINVAL) if replace == Replace::No => done(unsafe { libc::renameat2(from, name, to, new, 0) }),
+                    Err(Errno::EINVAL) if replace == Replace::No => {
+                        done(unsafe { libc::renameat2(from, name, to, new, 0) })
+                    }
                     renamed => renamed,
                 }
             })

@@ -106,8 +106,13 @@ fn pipe() -> Result<(File, File), Refused> {
 /// # Errors
 /// `ENOENT`, `ENOTDIR`.
 pub fn absolute(path: &Path) -> Result<PathBuf, Refused> {
-    let full = path.canonicalize().map_err(|e| Refused::new((&e).into(), format!("mount point {}: {e}", path.display())))?;
-    if full.is_dir() { Ok(full) } else { Err(Refused::new(Errno::ENOTDIR, format!("mount point {} is no directory", path.display()))) }
+    let full =
+        path.canonicalize().map_err(|e| Refused::new((&e).into(), format!("mount point {}: {e}", path.display())))?;
+    if full.is_dir() {
+        Ok(full)
+    } else {
+        Err(Refused::new(Errno::ENOTDIR, format!("mount point {} is no directory", path.display())))
+    }
 }
 
 /// The child: says one line when it is ready or has failed, then serves.
@@ -291,8 +296,9 @@ fn file_system(path: &Path) -> Result<i64, Errno> {
 
 fn open_device() -> Result<OwnedFd, Refused> {
     let open = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse");
-    open.map(OwnedFd::from)
-        .map_err(|e| Refused::new((&e).into(), format!("/dev/fuse: {e} (load the fuse module; `terrarium doctor` says more)")))
+    open.map(OwnedFd::from).map_err(|e| {
+        Refused::new((&e).into(), format!("/dev/fuse: {e} (load the fuse module; `terrarium doctor` says more)"))
+    })
 }
 
 /// The mount flags of option words.
@@ -308,7 +314,8 @@ const MOUNT_FLAGS: [(&str, libc::c_ulong); 8] = [
 ];
 
 fn mount_fuse(request: &Request, target: &Path, device: &OwnedFd) -> Result<(), Refused> {
-    let read_only = request.options.own.iter().rev().find_map(|o| if let Opt::ReadOnly(ro) = o { Some(*ro) } else { None });
+    let read_only =
+        request.options.own.iter().rev().find_map(|o| if let Opt::ReadOnly(ro) = o { Some(*ro) } else { None });
     let words = MOUNT_FLAGS.iter().filter(|(word, _)| request.options.has(word)).map(|(_, flag)| flag);
     let flags = words.fold(if read_only == Some(true) { libc::MS_RDONLY } else { 0 }, |all, flag| all | flag);
     // SAFETY: plain calls.
@@ -319,7 +326,8 @@ fn mount_fuse(request: &Request, target: &Path, device: &OwnedFd) -> Result<(), 
     let (source, data) = (text(OsStr::new(&request.source))?, text(OsStr::new(&data))?);
     let target = text(target.as_os_str())?;
     // SAFETY: all strings are NUL-terminated and outlive the call.
-    let done = unsafe { libc::mount(source.as_ptr(), target.as_ptr(), c"fuse.aufs".as_ptr(), flags, data.as_ptr().cast()) };
+    let done =
+        unsafe { libc::mount(source.as_ptr(), target.as_ptr(), c"fuse.aufs".as_ptr(), flags, data.as_ptr().cast()) };
     if done == 0 {
         return Ok(());
     }

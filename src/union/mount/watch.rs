@@ -299,7 +299,8 @@ fn file_handle(dir: i32) -> Result<Vec<u8>, Errno> {
     let mut mount = 0;
     for flags in [libc::AT_EMPTY_PATH | AT_HANDLE_FID, libc::AT_EMPTY_PATH] {
         // SAFETY: the buffer is a `file_handle` with room for the 128 bytes that it claims.
-        let got = unsafe { libc::name_to_handle_at(dir, c"".as_ptr(), buffer.as_mut_ptr().cast(), &raw mut mount, flags) };
+        let got =
+            unsafe { libc::name_to_handle_at(dir, c"".as_ptr(), buffer.as_mut_ptr().cast(), &raw mut mount, flags) };
         if got == 0 {
             let length = 8 + buffer[0] as usize;
             let bytes = buffer.iter().flat_map(|word| word.to_ne_bytes());
