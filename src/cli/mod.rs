@@ -13,6 +13,7 @@ mod bench_container;
 mod bench_raft;
 mod bench_union;
 mod brick;
+mod bench_union;
 mod doctor;
 mod enter;
 mod export;
