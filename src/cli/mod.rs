@@ -13,7 +13,6 @@ mod bench_container;
 mod bench_raft;
 mod bench_union;
 mod brick;
-mod bench_union;
 mod doctor;
 mod enter;
 mod export;
@@ -61,7 +60,6 @@ const TOOLS: &[(&str, Verb)] = &[
     ("glusterd", glusterd::main),
     ("glusterfs", glusterfs::main),
     ("lab", lab::main),
-    ("bench", bench::main),
     ("export", export::main),
     ("lxc-attach", lxc_attach::attach),
     ("lxc-config", lxc_ls::config),
