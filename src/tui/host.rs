@@ -16,12 +16,6 @@ pub trait Host: Send + Sync {
     /// it, that command inside the world.
     fn shell(&self, lab: &str) -> Vec<OsString>;
 
-    /// The words before a command that is to run inside the lab's world, for the labs' own shell lines. Empty: we are in
-    /// the world ourselves.
-    fn inside(&self, _lab: &str) -> Vec<OsString> {
-        Vec::new()
-    }
-
     /// Puts the lab's world back to its beginning; it is closed after that, and [`Host::open`] opens the fresh one.
     ///
     /// # Errors
