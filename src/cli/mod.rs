@@ -13,8 +13,10 @@ mod bench_container;
 mod bench_raft;
 mod bench_union;
 mod brick;
+mod bench_union;
 mod doctor;
 mod enter;
+mod export;
 mod gluster;
 mod glusterd;
 mod glusterfs;
@@ -59,6 +61,8 @@ const TOOLS: &[(&str, Verb)] = &[
     ("glusterd", glusterd::main),
     ("glusterfs", glusterfs::main),
     ("lab", lab::main),
+    ("bench", bench::main),
+    ("export", export::main),
     ("lxc-attach", lxc_attach::attach),
     ("lxc-config", lxc_ls::config),
     ("lxc-console", lxc_console::console),

@@ -264,7 +264,8 @@ impl Manager {
     pub async fn ask_brick(&self, volume: &Volume, brick: &Brick, ask: &BrickAsk) -> Result<serde_json::Value, String> {
         let running = self.daemons.brick(&key(volume, brick)).ok_or("Brick is not connected")?;
         let address = (self.place.ip, running.port).into();
-        let caller = Caller::dial(&self.place.name, &brick.host, address).await.map_err(|e| e.to_string())?;
+        let caller =
+            Caller::dial(&self.place.name, (&brick.host, &brick.name()), address).await.map_err(|e| e.to_string())?;
         caller.call(ask, BRICK_ANSWERS).await.map_err(|e| e.to_string())
     }
 
