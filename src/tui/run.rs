@@ -8,11 +8,13 @@
 mod open;
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossterm::event::{Event as Input, EventStream, KeyEventKind};
 use futures::StreamExt;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::time::{Instant, sleep_until};
@@ -47,6 +49,17 @@ enum Mail {
     Opened(u64, Result<open::Lab, String>),
     World(u64, Update),
     Lesson(u64),
+}
+
+/// Hangs up when the terminal does. The kernel's own SIGHUP goes to the terminal's session alone, and the screen may live
+/// in another one (`su -c`); waits on a thread of its own, which costs nothing.
+fn hang_up_with_the_terminal() {
+    std::thread::spawn(|| {
+        let stdin = std::io::stdin();
+        let mut terminal = [PollFd::new(stdin.as_fd(), PollFlags::empty())];
+        while poll(&mut terminal, PollTimeout::NONE).is_err() {}
+        let _ = nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::Signal::SIGHUP);
+    });
 }
 
 /// Runs the screen until the person leaves. `tutor` makes the course; it is called after the first frame, on a thread
