@@ -68,6 +68,31 @@ fn bricks_come_and_go() {
     replay("bricks.txt");
 }
 
+/// Mounted, a brick killed, written to, healed; and a split-brain made and resolved. Needs root and FUSE.
+#[test]
+fn a_volume_heals() {
+    if !can_mount() {
+        eprintln!("not run: mounting needs root and /dev/fuse");
+        return;
+    }
+    replay("heal.txt");
+    replay("split_brain.txt");
+}
+
+/// Files move when bricks come and go.
+#[test]
+fn files_move_with_the_bricks() {
+    if !can_mount() {
+        eprintln!("not run: mounting needs root and /dev/fuse");
+        return;
+    }
+    replay("rebalance.txt");
+}
+
+fn can_mount() -> bool {
+    nix::unistd::geteuid().is_root() && std::fs::OpenOptions::new().write(true).open("/dev/fuse").is_ok()
+}
+
 /// Words that are no command, prompts without an answer, XML.
 #[test]
 fn the_command_line_behaves_as_the_real_one() {

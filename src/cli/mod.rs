@@ -8,10 +8,15 @@
 //! interrupted; `run` passes on its command's own, with 125 for its own failures.
 
 mod apt;
-mod brick;
-mod doctor;
+mod bench;
+mod bench_container;
+mod bench_raft;
 mod bench_union;
+mod brick;
+mod bench_union;
+mod doctor;
 mod enter;
+mod export;
 mod gluster;
 mod glusterd;
 mod glusterfs;
@@ -56,6 +61,8 @@ const TOOLS: &[(&str, Verb)] = &[
     ("glusterd", glusterd::main),
     ("glusterfs", glusterfs::main),
     ("lab", lab::main),
+    ("bench", bench::main),
+    ("export", export::main),
     ("lxc-attach", lxc_attach::attach),
     ("lxc-config", lxc_ls::config),
     ("lxc-console", lxc_console::console),
@@ -81,7 +88,6 @@ const TOOLS: &[(&str, Verb)] = &[
     ("mount.fuse.glusterfs", mount_glusterfs::main),
     ("umount.glusterfs", mount_glusterfs::unmount),
     ("umount.fuse.glusterfs", mount_glusterfs::unmount),
-    ("bench", bench_union::main),
     ("mount.aufs", mount_aufs::main),
     ("mount.fuse.aufs", mount_aufs::main),
     ("umount.aufs", umount_aufs::main),
@@ -97,6 +103,7 @@ const VERBS: &[(&str, Verb, &str)] = &[
     ("lab", labs::main, "the course's tools: list, lint, test, schema"),
     ("brick", brick::main, "one brick of a volume, by hand"),
     ("node", node::main, "one Raft node, by hand"),
+    ("bench", bench::main, "measurements beside the peers"),
     ("screen", screen::main, ""),
     ("world", hidden::world, ""),
     ("init", hidden::init, ""),

@@ -197,10 +197,10 @@ impl Action {
     }
 }
 
-/// A choice: where a machine is asked for, the one that a selector finds; else the word itself.
+/// A choice: where a machine is asked for, the one that a selector finds; else the word itself, its holes filled.
 fn chosen(eyes: &Eyes, question: &str, choice: &str) -> String {
     let asks_machine = eyes.questions.iter().any(|q| q.id == question && q.options == Options::Nodes);
-    if asks_machine { eyes.name(choice) } else { choice.into() }
+    if asks_machine { eyes.name(choice) } else { eyes.fill(choice) }
 }
 
 /// Carries out actions one after another.

@@ -28,6 +28,10 @@ pub enum Fact {
     CopiesAtCommit(String),
     /// `{client: {node: leader, words: GET x}}`: what a client is answered.
     Client(Request),
+    /// `{served: {at: /mnt, path: /a}}`: the last name of the branch that serves a name in a union.
+    Served(ServedName),
+    /// `{shell: cat /mnt/a}`: what a shell line prints, if it ends with 0.
+    Shell(String),
     /// `{is: b}`: this choice, by the protocol's rules.
     Is(String),
 }
@@ -62,10 +66,21 @@ pub struct Request {
     pub words: String,
 }
 
+/// A name in a union mount.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServedName {
+    /// Where the union is mounted.
+    pub at: String,
+    /// The name, from the union's root.
+    pub path: String,
+}
+
 super::one_key::one_key! {
     Fact, "an answer";
     "node" => Node, "term" => Term, "yes" => Yes, "bound" => Bound, "role" => Role,
-    "copies" => Copies, "copies_at_commit" => CopiesAtCommit, "client" => Client, "is" => Is,
+    "copies" => Copies, "copies_at_commit" => CopiesAtCommit, "client" => Client,
+    "served" => Served, "shell" => Shell, "is" => Is,
 }
 
 impl Fact {
@@ -86,6 +101,14 @@ impl Fact {
                 let words = eyes.fill(words).split_whitespace().map(str::to_owned).collect();
                 let answer = eyes.ask(Command::Client(eyes.word(node)?, words)).ok()?;
                 Some(super::check::plain(&answer))
+            }
+            Self::Served(ServedName { at, path }) => {
+                let branch = super::check::server(eyes, &eyes.fill(at), &eyes.fill(path)).ok()??;
+                branch.rsplit('/').next().map(str::to_owned)
+            }
+            Self::Shell(line) => {
+                let shelled = eyes.shell(line).ok().filter(|shelled| shelled.status == 0)?;
+                Some(shelled.output.trim().to_owned())
             }
             Self::Is(choice) => Some(eyes.fill(choice)),
         }

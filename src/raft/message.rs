@@ -207,6 +207,24 @@ pub enum Wanted {
     },
 }
 
+impl Wanted {
+    /// The request's name.
+    pub fn id(&self) -> RequestId {
+        match self {
+            Wanted::Write(request) => request.id,
+            Wanted::Read { id, .. } => *id,
+        }
+    }
+
+    /// Its approximate size in bytes, for bounding a message.
+    pub fn size(&self) -> usize {
+        match self {
+            Wanted::Write(request) => 48 + request.command.size(),
+            Wanted::Read { query, .. } => 32 + query.size(),
+        }
+    }
+}
+
 /// Everything that one node sends to another.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Message {

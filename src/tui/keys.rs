@@ -84,6 +84,9 @@ pub const TABLE: &[Row] = &[
     row(Lab, &["5"], Verb::Focus(PaneId::Events)),
     row(Lab, &["6"], Verb::Focus(PaneId::Output)),
     row(Lab, &["7"], Verb::Focus(PaneId::Messages)),
+    row(Lab, &["8"], Verb::Focus(PaneId::Union)),
+    row(Lab, &["9"], Verb::Focus(PaneId::Volume)),
+    row(Lab, &["0"], Verb::Focus(PaneId::Container)),
     row(Lab, &["z"], Verb::Zoom),
     row(Lab, &["space"], Verb::Freeze),
     row(Lab, &["."], Verb::Step),
@@ -115,6 +118,7 @@ pub const TABLE: &[Row] = &[
     row(Pane(PaneId::Output), &["f"], Verb::Filter),
     row(Pane(PaneId::Events), &["f"], Verb::Filter),
     row(Pane(PaneId::Events), &["w"], Verb::Why),
+    row(Pane(PaneId::Union), &["w"], Verb::Why),
     row(Pane(PaneId::Shell), &["ctrl-]"], Verb::Leader),
 ];
 

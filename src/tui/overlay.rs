@@ -55,11 +55,18 @@ fn room(area: Rect) -> Rect {
     Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
 }
 
-/// Clears a box of so many rows, writes its title, and gives its inside.
+/// Clears a box of so many rows in the middle, writes its title, and gives its inside.
 fn open(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer, title: &str, rows: usize) -> Rect {
-    let most = room(area);
-    let height = most.height.min(u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(3));
-    let frame = Rect { y: area.y + (area.height - height) / 2, height, ..most };
+    let height = height_of(area, rows);
+    open_at(scene, area, buffer, title, area.y + (area.height - height) / 2, height)
+}
+
+fn height_of(area: Rect, rows: usize) -> u16 {
+    room(area).height.min(u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(3))
+}
+
+fn open_at(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer, title: &str, y: u16, height: u16) -> Rect {
+    let frame = Rect { y, height, ..room(area) };
     let outer = Rect { x: frame.x.saturating_sub(1), width: frame.width + 2, ..frame };
     ratatui::widgets::Widget::render(ratatui::widgets::Clear, outer, buffer);
     buffer.set_style(outer.intersection(buffer.area), scene.of(Paint::Panel));
@@ -116,12 +123,13 @@ fn why(scene: &Scene<'_>, id: &str, area: Rect) -> Vec<Line<'static>> {
     let chain = events::chain(scene.world, id);
     let begin = scene.world.recent.front().map_or(0, |e| e.at);
     let width = usize::from(room(area).width).saturating_sub(4);
+    let names = events::names(chain.iter().copied(), width);
     let mut lines = Vec::new();
     if chain.first().is_some_and(|e| e.cause.is_some()) {
         lines.push(Line::from(scene.span(Paint::Dim, scene.tr("why-older"))));
     }
     for (i, event) in chain.iter().enumerate() {
-        let mut line = events::line(scene, event, begin, width);
+        let mut line = events::line(scene, event, begin, names, width);
         line.spans.insert(0, scene.span(Paint::Accent, if i == 0 { "  " } else { "> " }));
         lines.push(line);
     }
@@ -164,7 +172,8 @@ fn question(scene: &Scene<'_>, question: usize, choice: usize, area: Rect, buffe
     lines.push(Line::default());
     lines.push(Line::from(scene.span(Paint::Dim, scene.tr("question-keys"))));
     let title = scene.ui.texts.with("guide-predict", &[("n", (question + 1).into())]);
-    let inside = open(scene, area, buffer, &title, lines.len() - 1);
+    // At the top, over the guide: the answer is often to be seen in the panes below.
+    let inside = open_at(scene, area, buffer, &title, area.y + 1, height_of(area, lines.len() - 1));
     for (line, y) in lines.iter().zip(inside.y..inside.bottom()) {
         put_line(buffer, inside, y, line);
     }

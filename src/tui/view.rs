@@ -169,7 +169,7 @@ fn title(scene: &Scene<'_>, id: PaneId, area: Rect, buffer: &mut Buffer) {
         return;
     }
     let pane = id.pane();
-    let digit = PANES.iter().position(|p| p.id == id).map_or(0, |i| i + 1);
+    let digit = PANES.iter().position(|p| p.id == id).map_or(0, |i| (i + 1) % 10);
     let focused = scene.ui.focus == id;
     let name = format!("{digit} {}", scene.tr(&format!("pane-{}", pane.name)));
     let (text, style) = if focused {

@@ -55,7 +55,8 @@ impl Pool {
     }
 
     /// Runs `SERVER COMMAND [<<< INPUT]` and gives what it said, as transcripts write it. Besides the program's tools there are
-    /// `mkdir`, `touch` and `rm` for the folder of the bricks, and `kill WHAT` for processes whose arguments hold a word.
+    /// `mkdir`, `touch` and `rm` for the folder of the bricks, `kill WHAT` for processes whose arguments hold a word, `sh LINE`
+    /// in the pool's folder, and `until REGEX COMMAND`, which repeats a command until its output fits and shows nothing.
     pub fn say(&self, line: &str) -> String {
         let (line, input) =
             line.split_once(" <<<").map_or((line, String::new()), |(l, i)| (l, format!("{}\n", i.trim())));
@@ -67,8 +68,18 @@ impl Pool {
             ["touch", path] => std::fs::write(path, "").map(|()| String::new()).unwrap(),
             ["rm", path] => std::fs::remove_dir_all(path).map(|()| String::new()).unwrap(),
             ["kill", word] => self.kill(server, word),
+            ["sh", ..] => self.show(&self.shell(line.split_once(" sh ").map_or("", |(_, rest)| rest))),
+            ["until", fits, words @ ..] => {
+                let fits = regex::Regex::new(fits).unwrap();
+                until(&line, || fits.is_match(&String::from_utf8_lossy(&self.run(server, words, "").stdout)));
+                String::new()
+            }
             _ => self.show(&self.run(server, words, input.trim_start_matches('\n'))),
         }
+    }
+
+    fn shell(&self, line: &str) -> Output {
+        Command::new("sh").args(["-c", line]).current_dir(&self.root).output().unwrap()
     }
 
     fn show(&self, output: &Output) -> String {
@@ -117,6 +128,7 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.root.join("mnt"), nix::mount::MntFlags::MNT_DETACH);
         // Managers first: one that lives may start what is being ended.
         for _ in 0..3 {
             self.processes().into_iter().for_each(|(pid, ..)| kill(pid));

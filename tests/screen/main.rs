@@ -54,6 +54,20 @@ fn each_pane() {
     }
 }
 
+/// The other half of the homework: a union, a volume, containers, each alone and together.
+#[test]
+fn storage() {
+    for (name, key) in [("union", "8z"), ("volume", "9z"), ("container", "0z"), ("storage-events", "5z")] {
+        for language in LANGUAGES {
+            let mut stage = Stage::storage(language, 80, 24);
+            assert_snapshot!(format!("{name}-{language}"), stage.press(key).draw());
+        }
+    }
+    assert_snapshot!("storage", Stage::storage("en", 120, 40).draw());
+    let mut stage = Stage::storage("zh-CN", 80, 24);
+    assert_snapshot!("union-story", stage.press("8jjj<enter>").draw());
+}
+
 /// What lies over the panes: help, palette, a search, a question, the chain of causes, a confirmation.
 #[test]
 fn each_overlay() {
@@ -87,8 +101,9 @@ fn without_colours() {
 #[test]
 fn no_ambiguous_glyphs() {
     for (width, height) in [(80, 24), (120, 40), (200, 50)] {
-        for keys in ["", "2?", ":", "5", "7"] {
-            let text = Stage::lab("zh-CN", width, height).press(keys).draw();
+        for keys in ["", "2?", ":", "5", "7", "8", "9", "0"] {
+            let text = Stage::storage("zh-CN", width, height).press(keys).draw()
+                + &Stage::lab("zh-CN", width, height).press(keys).draw();
             for line in text.lines().filter(|l| !l.contains('“')) {
                 assert_eq!(line.width(), line.width_cjk(), "{line}");
             }

@@ -42,7 +42,7 @@ fn gust() -> impl Strategy<Value = Gust> {
         1 => prop::collection::vec(any::<u8>(), 0..40).prop_map(Gust::Shell),
         1 => "(中|文|\\x1b\\[[0-9;]{0,5}[A-Zmhl]|[a-z ]){0,30}".prop_map(|s| Gust::Shell(s.into_bytes())),
         1 => "[a-z中\\n]{0,20}".prop_map(Gust::Paste),
-        1 => (0..200usize).prop_map(Gust::World),
+        1 => (0..400usize).prop_map(Gust::World),
         1 => (0..3_000_000u64).prop_map(Gust::Wait),
         1 => "[a-z\\n]{0,200}".prop_map(Gust::Reply),
     ]
@@ -55,7 +55,7 @@ proptest! {
     #[test]
     fn the_screen_stands_any_weather(gusts in prop::collection::vec(gust(), 1..60), chinese in any::<bool>()) {
         let mut stage = Stage::lab(if chinese { "zh-CN" } else { "en" }, 80, 24);
-        let events = demo::play().events;
+        let events = [demo::play().events, demo::storage().events].concat();
         for gust in gusts {
             match gust {
                 Gust::Key(key) => stage.act(Action::Key(key)),

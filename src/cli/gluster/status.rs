@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::session::{Failure, Outcome, Session};
 use super::xml::{Node, leaf, node};
 use crate::volume::definition::Volume;
-use crate::volume::handshake::BrickAsk;
+use crate::volume::handshake::{BrickAsk, DefragState};
 use crate::volume::manager::protocol::{About, BrickReport, Report};
 use crate::volume::manager::task::{Task, state_label};
 
@@ -147,10 +147,16 @@ fn row(out: &mut String, name: &str, port: &str, rdma: &str, pid: Option<i32>) {
     let _ = writeln!(out, "{rest:<44}{port:<10}{rdma:<11}{online:<8}{pid:<5}");
 }
 
-/// The volume's task as all servers know it: running if it runs anywhere.
+/// The volume's task as all servers know it: running if it runs anywhere, else the worst outcome.
 pub fn task(reports: &[Report]) -> Option<&Task> {
-    let known = || reports.iter().filter_map(|r| r.task.as_ref());
-    known().find(|t| t.is_running()).or_else(|| known().find(|t| t.progress.seconds > 0)).or_else(|| known().next())
+    let rank = |task: &&Task| match task.progress.state {
+        DefragState::InProgress => 4,
+        DefragState::Failed => 3,
+        DefragState::Stopped => 2,
+        DefragState::Completed => 1,
+        DefragState::NotStarted => 0,
+    };
+    reports.iter().filter_map(|r| r.task.as_ref()).max_by_key(rank)
 }
 
 fn tasks(volume: &Volume, reports: &[Report]) -> String {

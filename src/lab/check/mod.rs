@@ -15,6 +15,7 @@
 
 pub(in crate::lab) use client::plain;
 pub(in crate::lab) use node::term_of;
+pub(in crate::lab) use union::server;
 
 mod answer;
 mod client;
@@ -27,9 +28,11 @@ mod link;
 mod logic;
 mod logs;
 mod node;
+mod process;
 mod shell;
 #[cfg(test)]
 mod tests;
+mod union;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -349,6 +352,9 @@ kinds! {
     "predicted" Predicted(answer::Predicted),
     "file" File(file::File),
     "shell" Shell(shell::Shell),
+    "process" Process(process::Process),
+    "union" Union(union::Union),
+    "served" Served(union::Served),
     "all" All(logic::All),
     "any" Any(logic::Any),
     "not" Not(logic::Not),

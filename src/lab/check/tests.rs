@@ -345,3 +345,57 @@ fn logic() {
     assert_eq!((finding.hoped.key.as_str(), finding.saw.key.as_str()), ("mine", "mine-saw|no_leader.some"));
     assert!(matches!(named.kind, Kind::NoLeader(_)));
 }
+
+/// A process is up, down, paused, or never was.
+#[test]
+fn process() {
+    let scene = Scene::new();
+    scene.passes("process: {who: n1, is: up}");
+    scene.fails("process: {who: n1, is: down}", "process.up");
+    scene.fails("process: {who: nobody, is: down}", "process.nobody");
+    scene.ends("n1");
+    scene.passes("process: {who: n1, is: down}");
+    scene.fails("process: {who: n1, is: up}", "process.down");
+    scene.fake.tell("n2", r#"{"process":"paused"}"#);
+    scene.passes("process: {who: n2, is: paused}");
+}
+
+/// The live branches of a union, in order and with their permissions, and its options.
+#[test]
+fn union() {
+    let scene = Scene::new();
+    scene.fake.answers("ask mount:/m union", Err("nobody is called `mount:/m`".into()));
+    scene.fails("union: {at: /m}", "union.none");
+    let branches = json!([{"path": "/a", "permission": "rw"}, {"path": "/b", "permission": "ro+wh"}]);
+    let listing = json!({"branches": branches, "options": "udba=notify,create=mfs:30"});
+    scene.fake.answers("ask mount:/m union", Ok(listing));
+    scene.passes("union: {at: /m}");
+    scene.passes("union: {at: /m, branches: [/a=rw, /b], has: [/b=ro+wh], lacks: [/c, /a=ro], options: [create=mfs]}");
+    scene.passes("union: {at: /m, options: ['create=mfs:30']}");
+    scene.fails("union: {at: /m, branches: [/a]}", "union.saw");
+    scene.fails("union: {at: /m, branches: [/b, /a]}", "union.saw");
+    scene.fails("union: {at: /m, has: [/a=ro]}", "union.saw");
+    scene.fails("union: {at: /m, lacks: [/b]}", "union.saw");
+    scene.fails("union: {at: /m, options: [create=rr]}", "union.saw");
+}
+
+/// Which branch serves a name, as a check and as the answer of a question.
+#[test]
+fn served() {
+    let scene = Scene::new();
+    scene.fake.answers("ask mount:/m story /f", Err("no".into()));
+    scene.fails("served: {at: /m, path: /f, by: /x/b}", "served.unknown");
+    let copies = json!([{"branch": 0, "path": "/x/a"}, {"branch": 1, "path": "/x/b"}]);
+    scene.fake.answers("ask mount:/m story /f", Ok(json!({"served_by": 1, "copies": copies})));
+    scene.passes("served: {at: /m, path: /f, by: /x/b}");
+    scene.fails("served: {at: /m, path: /f, by: /x/a}", "served.saw");
+    scene.fails("served: {at: /m, path: /f, hidden: true}", "served.saw");
+    let find = |fact: &str| serde_yaml::from_str::<crate::lab::fact::Fact>(fact).unwrap().find(&scene.eyes());
+    assert_eq!(find("{served: {at: /m, path: /f}}").as_deref(), Some("b"));
+    scene.fake.answers("ask mount:/m story /f", Ok(json!({"served_by": null, "copies": copies})));
+    scene.passes("served: {at: /m, path: /f, hidden: true}");
+    scene.fails("served: {at: /m, path: /f, by: /x/b}", "served.hidden");
+    assert_eq!(find("{served: {at: /m, path: /f}}"), None);
+    scene.fake.shells("cat /f", " tea\n", 0);
+    assert_eq!((find("{shell: cat /f}").as_deref(), find("{shell: cat /g}")), (Some("tea"), None));
+}

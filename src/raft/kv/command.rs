@@ -93,6 +93,16 @@ impl Reply {
         Reply::Status("OK".into())
     }
 
+    /// Its approximate size in bytes, for bounding a message.
+    pub fn size(&self) -> usize {
+        match self {
+            Reply::Status(text) | Reply::Error(text) => 8 + text.len(),
+            Reply::Integer(_) | Reply::Bulk(None) => 8,
+            Reply::Bulk(Some(bytes)) => 8 + bytes.len(),
+            Reply::Array(replies) => 8 + replies.iter().map(Reply::size).sum::<usize>(),
+        }
+    }
+
     pub(super) fn not_an_integer() -> Self {
         Reply::Error("ERR value is not an integer or out of range".into())
     }
@@ -196,6 +206,27 @@ impl Write {
             Write::Del(keys) => keys.iter().map(|key| key.len() + 8).sum(),
             Write::GetDel(key) | Write::Add(key, _) => key.len() + 8,
             Write::Flush => 0,
+        }
+    }
+}
+
+impl Query {
+    /// The bytes of its keys.
+    pub fn size(&self) -> usize {
+        match self {
+            Query::Get(key) | Query::StrLen(key) | Query::Keys(key) | Query::Type(key) => key.len(),
+            Query::MGet(keys) | Query::Exists(keys) => keys.iter().map(|key| key.len() + 8).sum(),
+            Query::DbSize => 0,
+        }
+    }
+}
+
+impl Command {
+    /// The bytes of its keys and values.
+    pub fn size(&self) -> usize {
+        match self {
+            Command::Write(write) => write.size(),
+            Command::Query(query) => query.size(),
         }
     }
 }

@@ -19,8 +19,8 @@ use crate::raft::replica::Asked;
 
 /// A command may be so long; less than a frame between nodes.
 const MAX_COMMAND: usize = 8 << 20;
-/// So many requests of a pipeline are asked together at most.
-const RUN: usize = 512;
+/// So many requests of a pipeline, of about so many bytes, are asked together at most.
+const RUN: (usize, usize) = (512, 2 << 20);
 
 /// Takes clients' connections; their sessions are numbered from `session` on.
 pub async fn accept(listener: TcpListener, session: u64, inbox: mpsc::Sender<Input>) {
@@ -79,13 +79,14 @@ impl Session {
                 break;
             }
             output.clear();
+            input.reserve(4096);
         }
         let _ = self.inbox.send(Input::Gone(self.client)).await;
     }
 
     /// Answers what has arrived whole. Says whether the connection goes on.
     async fn answer_all(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> bool {
-        let mut run = Vec::new();
+        let (mut run, mut bytes) = (Vec::new(), 0);
         loop {
             let step = match next(input) {
                 Ok(Some(words)) if words.is_empty() => continue,
@@ -99,9 +100,10 @@ impl Session {
             };
             match step {
                 Step::Ask(command) => {
-                    if !belongs(&run, &command) && !self.ask(&mut run, output).await {
+                    if !belongs(&run, bytes, &command) && !self.ask(&mut run, output).await {
                         return false;
                     }
+                    bytes = command.size() + if run.is_empty() { 0 } else { bytes };
                     run.push(command);
                 }
                 other => {
@@ -153,9 +155,10 @@ impl Session {
 }
 
 /// Whether a command may be asked together with the run: all write, or all read.
-fn belongs(run: &[Command], command: &Command) -> bool {
+fn belongs(run: &[Command], bytes: usize, command: &Command) -> bool {
     run.last().is_none_or(|last| matches!(last, Command::Write(_)) == matches!(command, Command::Write(_)))
-        && run.len() < RUN
+        && run.len() < RUN.0
+        && bytes + command.size() <= RUN.1
 }
 
 /// The words of the next whole command; of a line, if it is typed by hand (an "inline command").

@@ -126,12 +126,12 @@ fn next(ui: &mut Ui) -> Vec<Effect> {
     vec![]
 }
 
-/// Focuses a pane; it becomes the live one where there is room for one beside the guide.
+/// Focuses a pane; it is the one beside the guide where there is room for one.
 pub fn focus(ui: &mut Ui, pane: PaneId) {
     ui.focus = pane;
     ui.matched = None;
     if pane != PaneId::Guide {
-        ui.live = pane;
+        ui.wanted = Some(pane);
     }
 }
 
@@ -164,8 +164,8 @@ pub fn left(ui: &mut Ui) {
     ui.search.clear();
     ui.shell.reset();
     (ui.zoom, ui.leader) = (false, false);
-    (ui.focus, ui.live) = (PaneId::Guide, PaneId::Cluster);
-    (ui.cluster, ui.output, ui.events, ui.pulse) = Default::default();
+    (ui.focus, ui.wanted) = (PaneId::Guide, None);
+    (ui.cluster, ui.output, ui.events, ui.pulse, ui.union) = Default::default();
 }
 
 /// Closes what is open, the innermost first: a check that runs, a search, a selection.

@@ -61,7 +61,7 @@ fn cards(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
 }
 
 fn row(scene: &Scene<'_>, card: &Card, chosen: bool, width: usize) -> Line<'static> {
-    let full = if card.steps == 0 { 0 } else { card.done * BAR / card.steps };
+    let full = (card.done * BAR).checked_div(card.steps).unwrap_or(0).min(BAR);
     let progress = format!("{:>3}/{}", card.done, card.steps);
     let title = left(&card.title, width.saturating_sub(BAR + 12));
     let done = card.steps > 0 && card.done >= card.steps;

@@ -19,6 +19,8 @@ use crate::volume::options;
 
 /// How long a brick may take to answer its manager.
 pub const BRICK_ANSWERS: Duration = Duration::from_secs(5);
+/// How long the last word of a mover that has ended may be under way.
+const LAST_WORD: Duration = Duration::from_secs(1);
 /// How long until a brick that died is started again, when that is wanted.
 const RESTART: Duration = Duration::from_secs(1);
 
@@ -262,7 +264,8 @@ impl Manager {
     pub async fn ask_brick(&self, volume: &Volume, brick: &Brick, ask: &BrickAsk) -> Result<serde_json::Value, String> {
         let running = self.daemons.brick(&key(volume, brick)).ok_or("Brick is not connected")?;
         let address = (self.place.ip, running.port).into();
-        let caller = Caller::dial(&self.place.name, &brick.host, address).await.map_err(|e| e.to_string())?;
+        let caller =
+            Caller::dial(&self.place.name, (&brick.host, &brick.name()), address).await.map_err(|e| e.to_string())?;
         caller.call(ask, BRICK_ANSWERS).await.map_err(|e| e.to_string())
     }
 
@@ -350,6 +353,7 @@ impl Manager {
         let concerned = |b: &Brick| b.peer == own && (bricks.is_empty() || bricks.contains(&b.name()));
         let works = volume.bricks.iter().any(concerned);
         let task = Task::begin(&volume.name, id, mode, bricks, works);
+        self.tell_task(&task);
         let _ = self.store.save_task(&volume.name, Some(&task));
         self.state().tasks.insert(volume.name.clone(), task);
         if !works {
@@ -360,6 +364,7 @@ impl Manager {
                 let (manager, name) = (self.clone(), volume.name.clone());
                 tokio::spawn(async move {
                     process.ended().await;
+                    tokio::time::sleep(LAST_WORD).await;
                     manager.mover_ended(&name, id);
                 });
             }
@@ -387,6 +392,7 @@ impl Manager {
             }
             task.clone()
         };
+        self.tell_task(&task);
         let _ = self.store.save_task(volume, Some(&task));
     }
 

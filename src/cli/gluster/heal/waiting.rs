@@ -80,8 +80,18 @@ fn source(session: &Session) -> Source {
 
 fn ask(session: &Session, volume: &Volume) -> Result<Vec<BrickInfo>, Failure> {
     let bricks = heal_info(volume, &source(session), &session.place.name);
-    let bricks = bricks.map_err(|e| Failure::text(format!("{}: {e}\n{FAILED}", volume.name)))?;
+    let mut bricks = bricks.map_err(|e| Failure::text(format!("{}: {e}\n{FAILED}", volume.name)))?;
+    for entries in bricks.iter_mut().filter_map(|b| b.entries.as_mut()) {
+        entries.sort_by_key(Waiting::name);
+        entries.iter_mut().flat_map(|e| &mut e.accused).for_each(|(client, _)| *client = brick_name(volume, client));
+    }
     if bricks.iter().all(|b| b.entries.is_none()) { Err(no_volfile(&volume.name)) } else { Ok(bricks) }
+}
+
+/// `gv0-client-2` → `server3:/data/brick1/gv0`.
+fn brick_name(volume: &Volume, client: &str) -> String {
+    let brick = volume.bricks.iter().find(|b| volume.client_name(b) == client);
+    brick.map_or_else(|| client.to_owned(), |b| b.name())
 }
 
 fn text(bricks: &[BrickInfo], form: Form) -> String {
@@ -111,13 +121,12 @@ fn line(entry: &Waiting, form: Form) -> String {
     }
 }
 
-/// `    gv0-client-2 missed: data, metadata`.
+/// `    server3:/data/brick1/gv0 missed: data, metadata`.
 fn accusations(entry: &Waiting, form: Form) -> String {
     if form != Form::Why {
         return String::new();
     }
     let mut accused: Vec<&str> = entry.accused.iter().map(|(brick, _)| brick.as_str()).collect();
-    accused.dedup();
     accused.sort_unstable();
     accused.dedup();
     let kinds = |brick: &str| {
@@ -247,7 +256,7 @@ mod tests {
     use crate::volume::gfid::Gfid;
 
     fn waiting(path: Option<&str>, split_brain: bool) -> Waiting {
-        let accused = vec![("fv-client-2".to_owned(), Kind::Data), ("fv-client-2".to_owned(), Kind::Metadata)];
+        let accused = vec![("node3:/b".to_owned(), Kind::Data), ("node3:/b".to_owned(), Kind::Metadata)];
         Waiting { gfid: Gfid::ROOT, path: path.map(str::to_owned), split_brain, healing: false, accused }
     }
 
@@ -281,6 +290,6 @@ mod tests {
     /// `why` names the copies that missed something.
     #[test]
     fn why_names_the_accused() {
-        assert!(text(&bricks(), Form::Why).contains("/big \n    fv-client-2 missed: data, metadata\n"));
+        assert!(text(&bricks(), Form::Why).contains("/big \n    node3:/b missed: data, metadata\n"));
     }
 }
