@@ -13,7 +13,6 @@ mod bench_container;
 mod bench_raft;
 mod bench_union;
 mod brick;
-mod bench_union;
 mod doctor;
 mod enter;
 mod export;
