@@ -44,7 +44,7 @@ steps:
     goal: ask {key} of {leader}
     hints: [first, second, third]
     debrief: done
-    says: {asked: somebody asked, only-read: you only read {key}}
+    says: {asked: somebody asked, only-read: 'you only read {key}'}
     predict: {who: {ask: who?, because: it is}}
   two: {title: two, goal: wait, hints: [a, b, c], debrief: done}
 ";
