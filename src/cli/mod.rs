@@ -13,7 +13,6 @@ mod bench_container;
 mod bench_raft;
 mod bench_union;
 mod brick;
-mod bench_union;
 mod doctor;
 mod enter;
 mod export;
@@ -61,8 +60,6 @@ const TOOLS: &[(&str, Verb)] = &[
     ("glusterd", glusterd::main),
     ("glusterfs", glusterfs::main),
     ("lab", lab::main),
-    ("bench", bench::main),
-    ("export", export::main),
     ("lxc-attach", lxc_attach::attach),
     ("lxc-config", lxc_ls::config),
     ("lxc-console", lxc_console::console),
@@ -104,6 +101,7 @@ const VERBS: &[(&str, Verb, &str)] = &[
     ("brick", brick::main, "one brick of a volume, by hand"),
     ("node", node::main, "one Raft node, by hand"),
     ("bench", bench::main, "measurements beside the peers"),
+    ("export", export::main, "the homework as a script for a real machine"),
     ("screen", screen::main, ""),
     ("world", hidden::world, ""),
     ("init", hidden::init, ""),
