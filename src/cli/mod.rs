@@ -102,6 +102,7 @@ const VERBS: &[(&str, Verb, &str)] = &[
     ("brick", brick::main, "one brick of a volume, by hand"),
     ("node", node::main, "one Raft node, by hand"),
     ("bench", bench::main, "measurements beside the peers"),
+    ("export", export::main, "the homework as a script for a real machine"),
     ("screen", screen::main, ""),
     ("world", hidden::world, ""),
     ("init", hidden::init, ""),
