@@ -262,6 +262,7 @@ impl Manager {
         self.keep_all_peers();
         let peers: Vec<Uuid> = self.state().peers.iter().map(|p| p.uuid).collect();
         self.until_connected(&peers, FIRST_CALLS).await;
+        self.announce().await;
     }
 
     async fn answer(self: Arc<Self>, incoming: Incoming) -> Vec<u8> {
