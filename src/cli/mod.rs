@@ -15,6 +15,7 @@ mod bench_union;
 mod brick;
 mod doctor;
 mod enter;
+mod export;
 mod gluster;
 mod glusterd;
 mod glusterfs;
@@ -59,6 +60,7 @@ const TOOLS: &[(&str, Verb)] = &[
     ("glusterd", glusterd::main),
     ("glusterfs", glusterfs::main),
     ("lab", lab::main),
+    ("export", export::main),
     ("lxc-attach", lxc_attach::attach),
     ("lxc-config", lxc_ls::config),
     ("lxc-console", lxc_console::console),

@@ -54,6 +54,10 @@ pub fn plan(shape: &Shape, kind: Kind, copies: &[Option<&Inode>], choice: Option
                 .map_or(Plan::SplitBrain, |source| Plan::Copy { source, sinks: blames.present() - Kids::one(source) }),
         };
     }
+    if kind == Kind::Entry && blames.accused(kind).is_empty() && blames.needs(kind) {
+        // Something was begun and nobody knows who has it: no name is taken away.
+        return Plan::Merge;
+    }
     let Some(source) = best(kind, &blames, copies, sources) else { return Plan::Nothing };
     let differs = |i: &usize| *i != source && differ(kind, copies[source], copies[*i]);
     let accused = blames.accused(kind) & blames.present();

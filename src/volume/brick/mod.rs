@@ -28,7 +28,7 @@ use self::locks::{Locks, Session};
 use self::store::Store;
 use super::gfid::Gfid;
 use super::rpc::{Fop, Hello, Inode, Lock, Reply, Request, ToClient, Xattrop};
-use super::xattr::{AFR, Pending};
+use super::xattr::{AFR, DIRTY, Pending};
 
 pub use self::counters::Counters;
 
@@ -276,6 +276,10 @@ impl Brick {
             Fop::Xattrop(op) => {
                 let sums = store.xattrop(&op).map(Reply::Counters);
                 self.tell_blaming();
+                // Whoever believes that all copies may be read must hear that one is accused now.
+                if op.add.iter().any(|(key, _)| key != DIRTY) {
+                    self.tell_changed(session, op.gfid);
+                }
                 sums
             }
             Fop::Index { dirty } => store.index(dirty).map(|all| {

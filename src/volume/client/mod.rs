@@ -19,4 +19,6 @@ pub mod role;
 pub mod session;
 pub mod set;
 pub mod shd;
+#[cfg(test)]
+mod sim;
 pub mod wire;

@@ -21,10 +21,11 @@ pub enum Verdict {
     },
 }
 
-/// Judges the answers: one place a brick; `None`: it was not asked, being away.
-pub fn verdict(shape: &Shape, answers: &[Option<Result<(), i32>>]) -> Verdict {
+/// Judges the answers: one place a brick; `None`: it was not asked, being away. `good`: the copies that nobody accuses; a change
+/// that reached only stale ones would make copies accuse each other.
+pub fn verdict(shape: &Shape, answers: &[Option<Result<(), i32>>], good: Kids) -> Verdict {
     let on: Kids = answers.iter().enumerate().filter(|(_, a)| matches!(a, Some(Ok(())))).map(|(i, _)| i).collect();
-    if !on.is_empty() && shape.suffices(on) {
+    if !(on & good).is_empty() && shape.suffices(on) {
         return Verdict::Done { on };
     }
     let errors = || answers.iter().flatten().filter_map(|a| a.err());
@@ -47,12 +48,15 @@ mod tests {
     #[test]
     fn answers_are_weighed() {
         let (ok, no, gone) = (Some(Ok(())), Some(Err(libc::EEXIST)), Some(Err(libc::ENOTCONN)));
-        let on = |list: &[usize]| list.iter().copied().collect();
-        assert_eq!(verdict(&shape(3), &[ok, ok, None]), Verdict::Done { on: on(&[0, 1]) });
-        assert_eq!(verdict(&shape(3), &[ok, gone, ok]), Verdict::Done { on: on(&[0, 2]) });
-        assert_eq!(verdict(&shape(3), &[no, no, gone]), Verdict::Refused(libc::EEXIST));
-        assert_eq!(verdict(&shape(3), &[gone, None, gone]), Verdict::Refused(libc::ENOTCONN));
+        let on = |list: &[usize]| list.iter().copied().collect::<Kids>();
+        let all = shape(3).all();
+        assert_eq!(verdict(&shape(3), &[ok, ok, None], all), Verdict::Done { on: on(&[0, 1]) });
+        assert_eq!(verdict(&shape(3), &[ok, gone, ok], all), Verdict::Done { on: on(&[0, 2]) });
+        assert_eq!(verdict(&shape(3), &[no, no, gone], all), Verdict::Refused(libc::EEXIST));
+        assert_eq!(verdict(&shape(3), &[gone, None, gone], all), Verdict::Refused(libc::ENOTCONN));
         let doubt = Verdict::Doubtful { on: on(&[1]), errno: libc::ENOTCONN };
-        assert_eq!(verdict(&shape(3), &[gone, ok, None]), doubt);
+        assert_eq!(verdict(&shape(3), &[gone, ok, None], all), doubt);
+        let stale = Verdict::Doubtful { on: on(&[0, 1]), errno: libc::ENOTCONN };
+        assert_eq!(verdict(&shape(3), &[ok, ok, gone], on(&[2])), stale, "only stale copies took it");
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn directory(set: &Set, gfid: Gfid, up: Kids, healed: &mut Healed) ->
         return Ok(());
     }
     let entered = set.lease(&lease::names(gfid), lease::ALL)?;
-    let outcome = under_lock(set, gfid, entered.kids() & up, healed);
+    let outcome = if entered.kids() & up == up { under_lock(set, gfid, up, healed) } else { Err(libc::ENOTCONN) };
     set.leave(entered);
     outcome
 }

@@ -16,7 +16,8 @@ pub(super) fn heal(set: &Set, gfid: Gfid, up: Kids, choice: Option<Choice>, heal
         return Ok(());
     }
     let entered = set.lease(&lease::inode(gfid), lease::ATTRIBUTES)?;
-    let outcome = under_lock(set, gfid, entered.kids() & up, choice, healed);
+    let outcome =
+        if entered.kids() & up == up { under_lock(set, gfid, up, choice, healed) } else { Err(libc::ENOTCONN) };
     set.leave(entered);
     outcome
 }

@@ -113,14 +113,14 @@ fn decide(set: &Set, kind: Kind, copies: &[Option<Inode>], choice: Option<Choice
 }
 
 /// Takes back, on every copy, what it held of this kind against those that are healed now, and what was undecided; a
-/// healed copy takes back all that it held. Counters that grew since `copies` were read keep the difference.
+/// healed copy takes back all that it held. What is undecided stays so until every copy was looked at. Counters that grew since `copies` were read keep the difference.
 fn clear(set: &Set, gfid: Gfid, kind: Kind, copies: &[Option<Inode>], healed: Kids) {
     let refs: Vec<Option<&Inode>> = copies.iter().map(Option::as_ref).collect();
     let blames = Blames::new(&set.shape, &refs);
     let here = blames.present();
     let call = |kid: usize| {
         let own = blames.dirty(kid).get(kind);
-        let dirty = (own > 0).then(|| (DIRTY.to_string(), Pending::of(kind, own).negated()));
+        let dirty = (own > 0 && here == set.shape.all()).then(|| (DIRTY.to_string(), Pending::of(kind, own).negated()));
         let held = (0..set.shape.len()).filter(|j| healed.has(*j) || (healed.has(kid) && here.has(*j)));
         let held = held.map(|j| (j, blames.pending(kid, j).get(kind))).filter(|(_, n)| *n > 0);
         let held = held.map(|(j, n)| (format!("{AFR}{}", set.shape.slots[j]), Pending::of(kind, n).negated()));

@@ -25,24 +25,55 @@ impl Set {
     /// # Errors
     /// ENOTCONN without enough copies, EIO in split-brain, else what the bricks say.
     pub fn change_data(&self, gfid: Gfid, part: Part, fop: Fop, payload: &Bytes) -> Result<Iatt, i32> {
-        let known = self.knowing(gfid)?;
-        known.data.map_err(replicate::NoCopy::errno)?;
         let entered = self.leases.enter(&*self.wire, &self.shape, &lease::inode(gfid), part, true)?;
+        if let Err(none) = entered.good.data {
+            self.leases.release(&*self.wire, &self.shape, entered);
+            return Err(none.errno());
+        }
         let calls = self.calls(&entered, |kid| {
             let note = entered.unnoted.has(kid).then(|| Fop::Xattrop(replicate::before(gfid, Kind::Data)));
             note.into_iter().chain([fop.clone()]).collect()
         });
-        let (answers, verdict) = self.carry_out(&entered, calls, payload);
-        let missed = match verdict {
-            Verdict::Done { on } | Verdict::Doubtful { on, .. } => self.shape.all() - on,
-            Verdict::Refused(_) => Kids::NONE,
+        let (answers, verdict) = self.carry_out(&entered, Kind::Data, calls, payload);
+        let (ended, outcome) = match verdict {
+            Verdict::Done { on } => match self.accuse(&entered, on) {
+                Ok(on) => (Ok(on), self.believed(&answers, on).and_then(Reply::iatt).ok_or(libc::EIO)),
+                Err(on) => (Err(on), Err(libc::ENOTCONN)),
+            },
+            Verdict::Doubtful { on, errno } => (Err(on), Err(errno)),
+            Verdict::Refused(errno) => (Ok(self.shape.all()), Err(errno)),
         };
-        self.unread(gfid, missed);
-        self.leases.leave(&*self.wire, &self.shape, entered, missed);
-        match verdict {
-            Verdict::Done { on } => self.believed(&answers, on).and_then(|r| r.iatt()).ok_or(libc::EIO),
-            Verdict::Refused(errno) | Verdict::Doubtful { errno, .. } => Err(errno),
+        if let Ok(on) | Err(on) = ended {
+            self.unread(gfid, self.shape.all() - on);
         }
+        self.leases.leave(&*self.wire, &self.shape, entered, Kind::Data, ended);
+        outcome
+    }
+
+    /// Whoever missed a write is accused on those that have it, before anybody hears that it is done. Gives those that have it
+    /// and said so; `Err`: they are too few.
+    fn accuse(&self, entered: &Entered, mut on: Kids) -> Result<Kids, Kids> {
+        let gfid = entered.lock.gfid;
+        loop {
+            let fresh = self.leases.accuse(&entered.lock, self.shape.all() - on);
+            let Some(mark) = replicate::after(&self.shape, gfid, Kind::Data, false, fresh, None) else { return Ok(on) };
+            let failed = self.failing(entered, on, &[Fop::Xattrop(mark)]);
+            on -= failed;
+            if !self.shape.suffices(on) || (on & entered.good.of(Kind::Data)).is_empty() {
+                return Err(on);
+            }
+            if failed.is_empty() {
+                return Ok(on);
+            }
+        }
+    }
+
+    /// Sends the same to these bricks; gives those on which it failed.
+    fn failing(&self, entered: &Entered, kids: Kids, fops: &[Fop]) -> Kids {
+        let calls: Vec<Call> = self.calls(entered, |_| fops.to_vec()).into_iter().filter(|c| kids.has(c.kid)).collect();
+        let asked: Vec<usize> = calls.iter().map(|c| c.kid).collect();
+        let answers = self.wire.exchange(calls, &Bytes::new());
+        asked.iter().zip(&answers).filter(|(_, a)| a.outcome().is_err()).map(|(k, _)| *k).collect()
     }
 
     /// Whoever missed a write is not read any more.
@@ -67,24 +98,22 @@ impl Set {
         let mut missed = self.leases.missed(&lock);
         let outcome = loop {
             let good = entered.kids() - missed;
-            let fresh = self.leases.unaccused(&lock) | (missed - self.leases.missed(&lock));
-            let accuse = replicate::after(&self.shape, gfid, Kind::Data, false, fresh, None).map(Fop::Xattrop);
-            let fsync = Fop::Fsync { gfid, data: data && accuse.is_none() };
-            let calls = self.calls(&entered, |_| accuse.iter().cloned().chain([fsync.clone()]).collect());
-            let calls: Vec<Call> = calls.into_iter().filter(|c| good.has(c.kid)).collect();
-            let asked: Vec<usize> = calls.iter().map(|c| c.kid).collect();
-            let answers = self.wire.exchange(calls, &Bytes::new());
-            let failed: Kids =
-                asked.iter().zip(&answers).filter(|(_, a)| a.outcome().is_err()).map(|(k, _)| *k).collect();
-            if !self.shape.suffices(good - failed) {
+            if !self.shape.suffices(good) || (good & entered.good.of(Kind::Data)).is_empty() {
                 break Err(libc::ENOTCONN);
             }
+            let failed = self.failing(&entered, good, &[Fop::Fsync { gfid, data }]);
+            let failed = match self.accuse(&entered, good - failed) {
+                Ok(on) => good - on,
+                Err(_) => break Err(libc::ENOTCONN),
+            };
             if failed.is_empty() {
                 break Ok(());
             }
             missed |= failed;
         };
-        self.leases.leave(&*self.wire, &self.shape, entered, missed);
+        let on = self.shape.all() - missed;
+        let ended = if outcome.is_ok() { Ok(on) } else { Err(on) };
+        self.leases.leave(&*self.wire, &self.shape, entered, Kind::Data, ended);
         outcome
     }
 
@@ -93,7 +122,6 @@ impl Set {
     /// # Errors
     /// As of [`Set::change_data`].
     pub fn change_metadata(&self, gfid: Gfid, fop: &Fop) -> Result<Reply, i32> {
-        self.knowing(gfid)?.metadata.map_err(replicate::NoCopy::errno)?;
         self.transact(&lease::inode(gfid), lease::ATTRIBUTES, Kind::Metadata, fop, None, None)
     }
 
@@ -133,14 +161,20 @@ impl Set {
     }
 
     /// Sends a change and judges the answers: one place a brick.
-    fn carry_out(&self, entered: &Entered, calls: Vec<Call>, payload: &Bytes) -> (Vec<Option<Answer>>, Verdict) {
+    fn carry_out(
+        &self,
+        entered: &Entered,
+        kind: Kind,
+        calls: Vec<Call>,
+        payload: &Bytes,
+    ) -> (Vec<Option<Answer>>, Verdict) {
         let mut answers: Vec<Option<Answer>> = vec![None; self.shape.len()];
         let came = self.wire.exchange(calls, payload);
         for (kid, answer) in entered.kids().iter().zip(came) {
             answers[kid] = Some(answer);
         }
         let outcomes: Vec<_> = answers.iter().map(|a| a.as_ref().map(Answer::outcome)).collect();
-        let verdict = replicate::verdict(&self.shape, &outcomes);
+        let verdict = replicate::verdict(&self.shape, &outcomes, entered.good.of(kind));
         (answers, verdict)
     }
 
@@ -163,6 +197,10 @@ impl Set {
         newborn: Option<Newborn>,
     ) -> Result<Reply, i32> {
         let entered = self.leases.enter(&*self.wire, &self.shape, lock, part, false)?;
+        if let (Kind::Metadata, Err(none)) = (kind, entered.good.metadata) {
+            self.leases.release(&*self.wire, &self.shape, entered);
+            return Err(none.errno());
+        }
         let away = self.shape.all() - entered.kids();
         let noted = !away.is_empty();
         let gfid = lock.gfid;
@@ -172,13 +210,14 @@ impl Set {
             let own = newborn.filter(|n| n.lock).map(|n| Fop::Lock { lock: lease::inode(n.gfid), wait: false });
             note.into_iter().chain([fop.clone()]).chain(born).chain(own).collect()
         });
-        let (answers, verdict) = self.carry_out(&entered, calls, &Bytes::new());
+        let (answers, verdict) = self.carry_out(&entered, kind, calls, &Bytes::new());
         if let (Verdict::Done { on }, Some(born)) = (verdict, newborn) {
             self.newborn(born, &entered, on);
         }
         let reply = self.conclude(&entered, kind, noted, verdict, name, newborn);
         let outcome = reply.and_then(|on| self.believed(&answers, on).cloned().ok_or(libc::EIO));
-        self.leases.leave(&*self.wire, &self.shape, entered, Kids::NONE);
+        let ended = if let Verdict::Done { on } = verdict { on } else { self.shape.all() };
+        self.leases.leave(&*self.wire, &self.shape, entered, kind, Ok(ended));
         outcome
     }
 
@@ -244,20 +283,21 @@ impl Set {
             match self.leases.enter(&*self.wire, &self.shape, &lease::names(*dir), part, false) {
                 Ok(more) => entered.push(more),
                 Err(errno) => {
-                    self.leave_all(entered);
+                    self.leave_all(entered, self.shape.all());
                     return Err(errno);
                 }
             }
         }
-        let outcome = self.move_under(dirs, &entered, fop);
-        self.leave_all(entered);
+        let (on, outcome) = self.move_under(dirs, &entered, fop);
+        self.leave_all(entered, on);
         outcome
     }
 
-    fn move_under(&self, dirs: &[(Gfid, Vec<&Bytes>)], entered: &[Entered], fop: &Fop) -> Result<Reply, i32> {
+    /// Where it happened (if it did), and the reply.
+    fn move_under(&self, dirs: &[(Gfid, Vec<&Bytes>)], entered: &[Entered], fop: &Fop) -> (Kids, Result<Reply, i32>) {
         let kids = entered.iter().fold(self.shape.all(), |kids, e| kids & e.kids());
         if !self.shape.suffices(kids) {
-            return Err(libc::ENOTCONN);
+            return (self.shape.all(), Err(libc::ENOTCONN));
         }
         let away = self.shape.all() - kids;
         let note = |dir: Gfid| Fop::Xattrop(replicate::before(dir, Kind::Entry));
@@ -269,7 +309,8 @@ impl Set {
         let mut answers: Vec<Option<Answer>> = vec![None; self.shape.len()];
         kids.iter().zip(came).for_each(|(kid, answer)| answers[kid] = Some(answer));
         let outcomes: Vec<_> = answers.iter().map(|a| a.as_ref().map(Answer::outcome)).collect();
-        let verdict = replicate::verdict(&self.shape, &outcomes);
+        let good = entered.iter().fold(self.shape.all(), |kids, e| kids & e.good.of(Kind::Entry));
+        let verdict = replicate::verdict(&self.shape, &outcomes, good);
         let mut outcome = Err(libc::EIO);
         for (entered, (_, names)) in entered.iter().zip(dirs) {
             for (n, name) in names.iter().enumerate() {
@@ -277,10 +318,11 @@ impl Set {
                 outcome = self.conclude(entered, Kind::Entry, noted, verdict, Some(name), None);
             }
         }
-        outcome.and_then(|on| self.believed(&answers, on).cloned().ok_or(libc::EIO))
+        let on = outcome.unwrap_or(self.shape.all());
+        (on, outcome.and_then(|on| self.believed(&answers, on).cloned().ok_or(libc::EIO)))
     }
 
-    fn leave_all(&self, entered: Vec<Entered>) {
-        entered.into_iter().for_each(|e| self.leases.leave(&*self.wire, &self.shape, e, Kids::NONE));
+    fn leave_all(&self, entered: Vec<Entered>, on: Kids) {
+        entered.into_iter().for_each(|e| self.leases.leave(&*self.wire, &self.shape, e, Kind::Entry, Ok(on)));
     }
 }

@@ -12,9 +12,9 @@ use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::super::wire::{Call, Wire};
-use crate::volume::replicate::{self, Kids, Shape};
-use crate::volume::rpc::{Domain, Fop, Lock};
+use super::super::wire::{Answer, Call, Wire};
+use crate::volume::replicate::{self, Blames, Kids, NoCopy, Shape};
+use crate::volume::rpc::{Domain, Fop, Inode, Lock, Reply};
 use crate::volume::xattr::Kind;
 
 /// A part of what a lock protects: bytes of a file, or (by its hash) a name of a directory.
@@ -29,6 +29,55 @@ pub const ATTRIBUTES: Part = (u64::MAX - 1, u64::MAX);
 pub struct Leases {
     table: Mutex<HashMap<Lock, Lease>>,
     changed: Condvar,
+}
+
+/// Copies that nobody accuses, as they were when the lock was taken and as far as they got every change since. A change that
+/// reaches none of them is not done: else copies would come to accuse each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Good {
+    /// For contents.
+    pub data: Result<Kids, NoCopy>,
+    /// For attributes.
+    pub metadata: Result<Kids, NoCopy>,
+    /// For names.
+    pub entry: Kids,
+}
+
+impl Good {
+    /// From what the copies say; if there is none, the change itself will tell.
+    fn new(shape: &Shape, copies: &[Option<Inode>]) -> Self {
+        let copies: Vec<Option<&Inode>> = copies.iter().map(Option::as_ref).collect();
+        let blames = Blames::new(shape, &copies);
+        if blames.present().is_empty() {
+            return Self::all(shape.all());
+        }
+        let sources = blames.sources(Kind::Entry);
+        // Names that all copies dispute are merged: any copy is as good as another.
+        let entry = if sources.is_empty() { blames.present() } else { sources };
+        let readable = |kind| blames.readable(kind, shape);
+        Self { data: readable(Kind::Data), metadata: readable(Kind::Metadata), entry }
+    }
+
+    fn all(kids: Kids) -> Self {
+        Self { data: Ok(kids), metadata: Ok(kids), entry: kids }
+    }
+
+    /// Those for one kind of change; none if nobody can say.
+    pub fn of(&self, kind: Kind) -> Kids {
+        match kind {
+            Kind::Data => self.data.unwrap_or_default(),
+            Kind::Metadata => self.metadata.unwrap_or_default(),
+            Kind::Entry => self.entry,
+        }
+    }
+
+    fn keep(&mut self, kind: Kind, on: Kids) {
+        match kind {
+            Kind::Data => self.data = self.data.map(|k| k & on),
+            Kind::Metadata => self.metadata = self.metadata.map(|k| k & on),
+            Kind::Entry => self.entry = self.entry & on,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -47,6 +96,9 @@ struct Lease {
     missed: Kids,
     /// Those of them that the others accuse already.
     accused: Kids,
+    good: Good,
+    /// A change reached too few: what is noted as begun stays, and nobody is accused.
+    doubtful: bool,
     idle: Instant,
 }
 
@@ -67,6 +119,8 @@ pub struct Entered {
     pub on: Vec<u64>,
     /// Bricks on which nothing is noted as begun yet; it is the caller who must note it.
     pub unnoted: Kids,
+    /// The copies that count.
+    pub good: Good,
 }
 
 impl Entered {
@@ -115,12 +169,17 @@ impl Leases {
         }
     }
 
-    fn taken(&self, table: &mut HashMap<Lock, Lease>, lock: &Lock, taken: Result<Vec<u64>, i32>) -> Result<(), i32> {
+    fn taken(
+        &self,
+        table: &mut HashMap<Lock, Lease>,
+        lock: &Lock,
+        taken: Result<(Vec<u64>, Good), i32>,
+    ) -> Result<(), i32> {
         self.changed.notify_all();
         match taken {
-            Ok(on) => {
+            Ok((on, good)) => {
                 if let Some(lease) = table.get_mut(lock) {
-                    (lease.phase, lease.on) = (Phase::Held, on);
+                    (lease.phase, lease.on, lease.good) = (Phase::Held, on, good);
                     lease.idle = Instant::now();
                 }
                 Ok(())
@@ -134,18 +193,28 @@ impl Leases {
 
     /// A lock came with something newly made on these bricks, which nobody else can know yet.
     pub fn born(&self, wire: &dyn Wire, lock: Lock, on: Vec<u64>) {
-        let lease = Lease { phase: Phase::Held, on, used: true, ..Lease::taking(wire.generation()) };
+        let kids: Kids = on.iter().enumerate().filter(|(_, e)| **e > 0).map(|(i, _)| i).collect();
+        let good = Good::all(kids);
+        let lease = Lease { phase: Phase::Held, on, good, used: true, ..Lease::taking(wire.generation()) };
         self.table().insert(lock, lease);
     }
 
-    /// The change is done; `missed`: who did not get it (data).
-    pub fn leave(&self, wire: &dyn Wire, shape: &Shape, entered: Entered, missed: Kids) {
+    /// The change ended so: it happened on these copies (`Err`: on these, but they are too few).
+    pub fn leave(&self, wire: &dyn Wire, shape: &Shape, entered: Entered, kind: Kind, on: Result<Kids, Kids>) {
         let mut table = self.table();
         let Some(lease) = table.get_mut(&entered.lock) else { return };
         if let Some(i) = lease.parts.iter().position(|p| *p == entered.part) {
             lease.parts.swap_remove(i);
         }
-        lease.missed |= missed;
+        match on {
+            Ok(on) => {
+                lease.good.keep(kind, on);
+                if kind == Kind::Data {
+                    lease.missed |= shape.all() - on;
+                }
+            }
+            Err(_) => lease.doubtful = true,
+        }
         lease.idle = Instant::now();
         if lease.parts.is_empty() && lease.wanted {
             drop(self.give(wire, shape, table, &entered.lock));
@@ -153,10 +222,17 @@ impl Leases {
         self.changed.notify_all();
     }
 
-    /// Who missed data under this lease, and is not accused of it yet. The caller will see to that now.
-    pub fn unaccused(&self, lock: &Lock) -> Kids {
+    /// The caller is done, and nothing changed by it that a lease must know.
+    pub fn release(&self, wire: &dyn Wire, shape: &Shape, entered: Entered) {
+        let on = shape.all();
+        self.leave(wire, shape, entered, Kind::Entry, Ok(on));
+    }
+
+    /// These missed a change of data. Gives those who were not accused under this lease yet: the caller accuses them now.
+    pub fn accuse(&self, lock: &Lock, missed: Kids) -> Kids {
         let mut table = self.table();
-        let Some(lease) = table.get_mut(lock) else { return Kids::NONE };
+        let Some(lease) = table.get_mut(lock) else { return missed };
+        lease.missed |= missed;
         let fresh = lease.missed - lease.accused;
         lease.accused = lease.missed;
         fresh
@@ -232,6 +308,8 @@ impl Lease {
             noted: Kids::NONE,
             missed: Kids::NONE,
             accused: Kids::NONE,
+            good: Good::all(Kids::NONE),
+            doubtful: false,
             idle: Instant::now(),
         }
     }
@@ -242,7 +320,7 @@ impl Lease {
         let kids: Kids = self.on.iter().enumerate().filter(|(_, e)| **e > 0).map(|(i, _)| i).collect();
         let unnoted = if noting { kids - self.noted } else { Kids::NONE };
         self.noted |= unnoted;
-        Entered { lock: lock.clone(), part, on: self.on.clone(), unnoted }
+        Entered { lock: lock.clone(), part, on: self.on.clone(), unnoted, good: self.good }
     }
 
     /// On those that have everything: it is ended, and who missed it. On too few, they stay dirty and accuse nobody.
@@ -250,7 +328,7 @@ impl Lease {
         let good = self.noted - self.missed;
         let mark = |kid: usize| {
             let fresh = self.missed - self.accused;
-            let noted = good.has(kid) && shape.suffices(good);
+            let noted = good.has(kid) && shape.suffices(good) && !self.doubtful;
             noted.then(|| replicate::after(shape, lock.gfid, Kind::Data, true, fresh, None)).flatten()
         };
         let locked = self.on.iter().enumerate().filter(|(_, e)| **e > 0);
@@ -264,31 +342,39 @@ impl Lease {
 }
 
 /// Takes a lock on every brick that is up: all at once, and if somebody is in the way, one after the other in the order of the
-/// bricks, so that two clients never wait for each other.
-fn take(wire: &dyn Wire, shape: &Shape, lock: &Lock) -> Result<Vec<u64>, i32> {
+/// bricks, so that two clients never wait for each other. With the lock comes what each copy says of itself.
+fn take(wire: &dyn Wire, shape: &Shape, lock: &Lock) -> Result<(Vec<u64>, Good), i32> {
     let epochs = wire.epochs();
     let up: Vec<usize> = (0..epochs.len()).filter(|i| epochs[*i] > 0).collect();
     let ask =
         |kid: usize, wait: bool| Call { kid, epoch: epochs[kid], fops: vec![Fop::Lock { lock: lock.clone(), wait }] };
     let mut on = vec![0; epochs.len()];
+    let mut copies: Vec<Option<Inode>> = vec![None; epochs.len()];
+    let mut note = |kid: usize, answer: &Answer| {
+        if matches!(answer.results.first(), Some(Ok(_))) && answer.outcome() != Err(libc::ENOTCONN) {
+            on[kid] = epochs[kid];
+            if let Ok(Reply::Inode(inode)) = answer.last() {
+                copies[kid] = Some((**inode).clone());
+            }
+        }
+    };
     if shape.suffices(up.iter().copied().collect()) {
         let answers = wire.exchange(up.iter().map(|kid| ask(*kid, false)).collect(), &bytes::Bytes::new());
-        let outcomes: Vec<_> = answers.iter().map(super::super::wire::Answer::outcome).collect();
-        let granted = || up.iter().zip(&outcomes).filter(|(_, o)| o.is_ok()).map(|(kid, _)| *kid);
-        if outcomes.contains(&Err(libc::EAGAIN)) {
-            wire.post(unlock(lock, granted().map(|kid| (kid, epochs[kid]))));
+        let first = |a: &Answer| a.results.first().map_or(Err(libc::EIO), |r| r.as_ref().map(drop).map_err(|e| *e));
+        if answers.iter().any(|a| first(a) == Err(libc::EAGAIN)) {
+            let granted =
+                up.iter().zip(&answers).filter(|(_, a)| first(a).is_ok()).map(|(kid, _)| (*kid, epochs[*kid]));
+            wire.post(unlock(lock, granted));
             for kid in up {
-                if wire.exchange(vec![ask(kid, true)], &bytes::Bytes::new())[0].outcome().is_ok() {
-                    on[kid] = epochs[kid];
-                }
+                note(kid, &wire.exchange(vec![ask(kid, true)], &bytes::Bytes::new())[0]);
             }
         } else {
-            granted().for_each(|kid| on[kid] = epochs[kid]);
+            up.iter().zip(&answers).for_each(|(kid, answer)| note(*kid, answer));
         }
     }
-    let held = |on: &[u64]| -> Kids { (0..on.len()).filter(|i| on[*i] > 0).collect() };
-    if shape.suffices(held(&on)) {
-        return Ok(on);
+    let held: Kids = (0..on.len()).filter(|i| on[*i] > 0).collect();
+    if shape.suffices(held) {
+        return Ok((on, Good::new(shape, &copies)));
     }
     wire.post(unlock(lock, on.iter().copied().enumerate().filter(|(_, e)| *e > 0)));
     Err(libc::ENOTCONN)

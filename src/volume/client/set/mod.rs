@@ -109,6 +109,6 @@ impl Set {
 
     /// Gives it back.
     pub(super) fn leave(&self, entered: lease::Entered) {
-        self.leases.leave(&*self.wire, &self.shape, entered, Kids::NONE);
+        self.leases.release(&*self.wire, &self.shape, entered);
     }
 }
