@@ -47,7 +47,8 @@ const DRIVERS: &[&str] =
 fn breaches(room: &str, source: &str) -> BTreeSet<String> {
     let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| *name == room) else { return BTreeSet::new() };
     let own = room.split('/').next().unwrap_or(room);
-    let code: Vec<&str> = source.lines().map(str::trim_start).filter(|line| !line.starts_with("//")).collect();
+    let lines = source.lines().map(str::trim_start).take_while(|line| !line.starts_with("#[cfg(test)]"));
+    let code: Vec<&str> = lines.filter(|line| !line.starts_with("//")).collect();
     let named = code.iter().flat_map(|line| line.split("crate::").skip(1)).map(|rest| {
         let word = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
         word.to_string()
@@ -59,9 +60,8 @@ fn breaches(room: &str, source: &str) -> BTreeSet<String> {
         .map(|word| format!("crate::{word}"))
         .collect();
     if PURE.contains(&room) {
-        let until_tests = code.iter().take_while(|line| !line.starts_with("#[cfg(test)]"));
-        let text: String = until_tests.map(|line| format!("{line}\n")).collect();
-        found.extend(IMPURE.iter().filter(|name| text.contains(*name)).map(|name| (*name).to_string()));
+        let text: String = code.iter().map(|line| format!("{line}\n")).collect();
+        found.extend(IMPURE.iter().filter(|name| names(&text, name)).map(|name| (*name).to_string()));
         found.extend(
             DRIVERS
                 .iter()
@@ -73,6 +73,15 @@ fn breaches(room: &str, source: &str) -> BTreeSet<String> {
         );
     }
     found
+}
+
+/// Whether `text` names a path that begins with `name`. A constant (`libc::EIO`) is a number and does nothing.
+fn names(text: &str, name: &str) -> bool {
+    text.match_indices(name).any(|(at, _)| {
+        let before = text[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let constant = name == "libc::" && text[at + name.len()..].starts_with(|c: char| c.is_uppercase());
+        !before && !constant
+    })
 }
 
 /// The room that a file below `src` belongs to.

@@ -2,11 +2,17 @@
 
 #[path = "raft_cluster/cluster.rs"]
 mod cluster;
+#[path = "raft_cluster/keeper.rs"]
+mod keeper;
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst};
 
 use cluster::{Client, Cluster, ok, text, wait_for};
+use keeper::{Keeper, Switch};
 use redis_protocol::resp2::types::BytesFrame;
+use terrarium::raft::{Happening, Role};
+use terrarium::world::wire::Ask;
+use terrarium::world::{Event, What};
 
 const WRITES: usize = 10_000;
 const CLIENTS: usize = 16;
@@ -130,5 +136,101 @@ fn without_a_majority_a_client_gets_an_error() {
     for words in [&["SET", "x", "5"][..], &["GET", "x"]] {
         let reply = line.call(words).expect("a reply");
         assert!(matches!(&reply, BytesFrame::Error(text) if text.starts_with("CLUSTERDOWN")), "{reply:?}");
+    }
+}
+
+/// A frozen node's clock stands; each asked tick is exactly one; then it goes on.
+#[test]
+fn a_frozen_clock_goes_tick_by_tick() {
+    let mut cluster = Cluster::new(3);
+    cluster.arguments = vec!["--frozen".into()];
+    let mut keeper = Keeper::listen(&cluster.keeper_socket(0));
+    cluster.start_node(0);
+    keeper.accept("n1");
+    let role = |keeper: &mut Keeper| keeper.ask(words("status")).expect("a status")["role"].clone();
+    let mut ticks = 0;
+    while role(&mut keeper) == "follower" {
+        assert_eq!(keeper.ask(Ask::Tick), Ok(serde_json::Value::Null));
+        ticks += 1;
+    }
+    assert!((15..=30).contains(&ticks), "the paper's election timeout is 150 to 300 ms, not {ticks} ticks");
+    let stands = |keeper: &mut Keeper| keeper.ask(words("status")).expect("a status")["term"].clone();
+    assert_eq!(stands(&mut keeper), 1);
+    assert_eq!(keeper.ask(Ask::Freeze(false)), Ok(serde_json::Value::Null));
+    wait_for("a second candidacy", || (stands(&mut keeper) != 1).then_some(()));
+    assert!(keeper.ask(Ask::Tick).is_err(), "a running clock takes no single tick");
+}
+
+/// In detail each step of a write is an event, caused by the one before it, across nodes.
+#[test]
+fn a_write_is_told_from_cause_to_effect() {
+    let mut cluster = Cluster::new(3);
+    let mut keepers: Vec<Keeper> = (0..3).map(|i| Keeper::listen(&cluster.keeper_socket(i))).collect();
+    for (i, keeper) in keepers.iter_mut().enumerate() {
+        cluster.start_node(i);
+        keeper.accept(&cluster.names[i]);
+        assert_eq!(keeper.ask(Ask::Detail(true)), Ok(serde_json::Value::Null));
+    }
+    let leader = cluster.leader();
+    let mut line = Client::connect(cluster.client_address(leader)).expect("it is up");
+    assert_eq!(line.call(&["SET", "x", "5"]).ok(), Some(ok()));
+    let events = wait_for("the answer's event", || {
+        let events = keepers[leader].events();
+        let told = events.iter().any(|e| matches!(raft(e), Some(Happening::Answered { text, .. }) if text == "OK"));
+        told.then_some(events)
+    });
+    let position = |what: &str, is: &dyn Fn(&Happening) -> bool| {
+        events.iter().position(|e| raft(e).is_some_and(is)).unwrap_or_else(|| panic!("no event of {what}"))
+    };
+    let won = position("the election", &|h| matches!(h, Happening::State { role: Role::Leader, .. }));
+    let asked = position("the request", &|h| matches!(h, Happening::Asked { text, .. } if text == "SET x 5"));
+    let has_it = |h: &Happening| matches!(h, Happening::Appended { entries } if entries[0].text == "SET x 5");
+    let appended = position("the entry", &has_it);
+    let answered = position("the answer", &|h| matches!(h, Happening::Answered { .. }));
+    assert!(won < asked && asked < appended && appended < answered);
+    assert_eq!(events[appended].cause.as_ref(), Some(&events[asked].id), "the request caused the entry");
+    let follower = wait_for("the entry at a follower", || {
+        keepers[(leader + 1) % 3].events().into_iter().find(|e| raft(e).is_some_and(has_it))
+    });
+    let message = follower.cause.expect("a message caused it");
+    assert!(message.starts_with(&format!("{}#", cluster.names[leader])), "{message} is the leader's");
+    let log = keepers[leader].ask(words("log")).expect("a log");
+    assert!(log["entries"].as_array().is_some_and(|entries| entries.iter().any(|e| e["text"] == "SET x 5")));
+}
+
+/// Nodes are led onto the switch and back while clients write: no message of consequence is lost, everybody is answered.
+#[test]
+fn a_new_way_to_a_peer_loses_nothing() {
+    let mut cluster = Cluster::new(3);
+    let mut keepers: Vec<Keeper> = (0..3).map(|i| Keeper::listen(&cluster.keeper_socket(i))).collect();
+    (0..3).for_each(|i| cluster.start_node(i));
+    keepers.iter_mut().zip(&cluster.names).for_each(|(keeper, name)| keeper.accept(name));
+    let leader = cluster.leader();
+    let addresses = (0..3).map(|i| (cluster.names[i].clone(), cluster.peer_address(i))).collect();
+    let switch = Switch::start(addresses);
+    let mut line = Client::connect(cluster.client_address((leader + 1) % 3)).expect("it is up");
+    for round in 0..6 {
+        let via = (round % 2 == 0).then_some(switch.address);
+        for keeper in &mut keepers {
+            assert_eq!(keeper.ask(Ask::Route { to: "*".into(), via }), Ok(serde_json::Value::Null));
+        }
+        let before = switch.bytes();
+        for i in 1..=20 {
+            assert_eq!(line.call(&["INCR", "n"]).ok(), Some(BytesFrame::Integer(round * 20 + i)));
+        }
+        assert_eq!(switch.bytes() > before, via.is_some(), "round {round}: the way is the one that was asked for");
+    }
+    let state = keepers[leader].ask(words("status")).expect("a status");
+    assert_eq!(state["role"], "leader", "nobody had reason to stand for election");
+}
+
+fn words(words: &str) -> Ask {
+    Ask::Words(words.split(' ').map(str::to_owned).collect())
+}
+
+fn raft(event: &Event) -> Option<&Happening> {
+    match &event.what {
+        What::Raft(happening) => Some(happening),
+        _ => None,
     }
 }

@@ -18,6 +18,7 @@ pane-log = Log
 pane-shell = Shell
 pane-events = Events
 pane-output = Output
+pane-messages = Messages
 
 guide-step = step { $step } of { $steps }
 guide-empty = The guide comes with the lab.
@@ -49,7 +50,7 @@ cluster-waiting = { $n ->
     [one] one message is held: o selects it, d delivers it
    *[other] { $n } messages are held: o selects one, d delivers it
  }
-cluster-keys = K kill  s start  - cut off  + heal  v marks the other end of a link
+cluster-keys = v: the other end of a link   ?: all keys
 cluster-mark-first = Mark the other end of the link first: v
 cluster-no-messages = No message is on its way.
 table-node = node
@@ -68,6 +69,8 @@ events-empty = Nothing has happened yet.
 events-story = the story
 events-messages = messages
 events-all = everything
+messages-empty = No message is on its way. H holds the messages of a link; they wait here.
+messages-count = { $held } held, { $all } on the way
 output-empty = No process has written anything yet.
 output-filter = only
 
@@ -75,6 +78,71 @@ shell-empty = The shell starts when the world is open.
 shell-ended = The shell has ended. Enter starts a new one.
 shell-leader = Ctrl-] and a key: to the screen
 shell-leader-on = now a key for the screen
+
+# Union, volume, containers
+pane-union = Union
+pane-volume = Volume
+pane-container = Containers
+where-union = In the union
+where-volume = In the volume
+where-container = In the containers
+verb-go-union = to the union
+verb-go-volume = to the volume
+verb-go-container = to the containers
+union-empty = Nothing is mounted as a union. In the shell: mount -t aufs
+union-legend = ▪ serves  ▫ below  W whiteout  O opaque
+union-counts = copied up: { $copies } ({ $bytes }), whiteouts: { $whiteouts }
+union-names = name
+union-free = free
+union-serves = serves
+union-below = below
+union-whiteout = whiteout
+union-opaque = opaque
+volume-empty = There is no volume. In the shell: gluster volume create
+volume-created = created
+volume-started = started
+volume-stopped = stopped
+volume-pid = process
+volume-no-process = no process
+volume-arbiter = arbiter
+volume-pending = to heal
+volume-split = Split-brain
+volume-heals = Healed
+volume-hashes = Where names hash to
+volume-way = The way of the last request
+container-empty = There is no container. In the shell: lxc-create
+container-root = root
+container-mount = mount
+container-host = host
+container-own = its own
+container-processes = processes
+container-attached = attached
+ev-union-branches = { $at }: branches { $because }
+ev-union-unmounted = { $at } is unmounted
+ev-union-resolved = { $path } is served by branch { $branch }
+ev-union-placed = { $path } is made on branch { $branch } ({ $policy })
+ev-union-copied-up = { $path } is copied up from branch { $from } to { $to }, { $bytes } bytes
+ev-union-whiteout-made = a whiteout hides { $path }, on branch { $branch }
+ev-union-whiteout-removed = the whiteout of { $path } is gone from branch { $branch }
+ev-union-made-opaque = { $path } is opaque on branch { $branch }
+ev-union-removed = { $path } is removed (branch { $branch })
+ev-union-renamed = { $from } is renamed to { $to } on branch { $branch }
+ev-union-changed-directly = { $path } was changed on its branch, past the union
+ev-volume-volume = volume { $name }: { $status }, replica { $replica }
+ev-volume-deleted = volume { $volume } is deleted
+ev-volume-connection = connection to { $brick }: up { $up }
+ev-volume-healed = heals { $path } ({ $kind }) from { $from } to { $to }, { $bytes } bytes
+ev-volume-split-brain = split-brain: { $path } ({ $kind })
+ev-volume-crawled = healed { $healed }, left { $left }
+ev-volume-placed = { $name } hashes to { $subvolume }
+ev-volume-moved = { $path } moves from { $from } to { $to }
+ev-volume-step = { $layer }: { $note }
+ev-container-created = made from { $template }, { $bytes } bytes
+ev-container-state = { $state }
+ev-container-room = its room: { $fstype } at { $rootfs }, host name { $hostname }
+ev-container-attached = somebody comes in: { $command }
+ev-container-detached = and leaves, exit code { $code }
+ev-container-destroyed = removed
 
 # Over the panes
 overlay-help = Keys
@@ -110,6 +178,7 @@ where-log = In the log
 where-shell = In the shell
 where-events = In the events
 where-output = In the output
+where-messages = In the messages
 
 # Actions
 verb-help = help: every key
@@ -137,6 +206,7 @@ verb-go-log = to the log
 verb-go-shell = to the shell
 verb-go-events = to the events
 verb-go-output = to the output
+verb-go-messages = to the messages
 verb-zoom = this pane alone, and back
 verb-search = search in this pane
 verb-next-match = next place found
@@ -177,6 +247,10 @@ short-help = help
 short-palette = do
 short-back = back
 short-enter = open
+short-answer = answer
+short-deliver = deliver
+short-drop = lose
+short-double = twice
 short-up = up
 short-down = down
 short-language = 中文
@@ -259,6 +333,7 @@ why-higher_term = it heard of a higher term
 why-found_leader = it heard from the leader
 why-voted = it gave its vote
 why-split = no majority, its timer ran out again
+why-watched = as it was when the watch began
 why-stale_term = the term is old
 why-already_voted = it has voted already
 why-log_not_up_to_date = the candidate's log is behind its own
@@ -307,3 +382,7 @@ doctor-cause-colours = the terminal says that it has no colours; roles show by l
 doctor-mend-colours = export TERM=xterm-256color
 doctor-all-well = Everything works here.
 doctor-raft-only = The Raft labs run here; what needs a world of its own does not.
+
+# a world without namespaces
+
+host-notice = This machine refuses namespaces ({ $reason }), so this lab runs on the machine itself, on addresses of its own: n1 is { $address }, n2 the next. `redis-cli -h { $address }` reaches n1; `lab` works as everywhere. `terrarium doctor` says what would mend it.

@@ -116,6 +116,9 @@ fn spawn(place: &Place) -> io::Result<Child> {
     for (flag, dir) in [("--state", &place.state), ("--run", &place.run), ("--log", &place.log)] {
         command.arg(flag).arg(dir);
     }
+    if std::env::var_os("TERRARIUM_ROOT").is_some() {
+        command.env("TERRARIUM_SERVER", &place.name);
+    }
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()
 }
 

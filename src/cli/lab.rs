@@ -1,7 +1,8 @@
 //! `lab`, inside a world: everything that may be done to it, in words. Outside, `terrarium lab` is the course's tool.
 
 use std::ffi::OsString;
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{self, ExitCode};
 
 use serde_json::Value;
 
@@ -86,7 +87,11 @@ fn plain_status(status: &Value) -> String {
         );
     }
     for node in nodes {
-        let role = if node["alive"] == true { word(&node["role"]) } else { "dead".into() };
+        let role = match (&node["alive"], &node["state"]) {
+            (Value::Bool(false), _) => "dead".into(),
+            (_, state) if *state == "paused" => "paused".into(),
+            _ => word(&node["role"]),
+        };
         let cells =
             ["name", "term", "voted_for", "commit", "applied", "last_index", "pid"].map(|field| word(&node[field]));
         let [name, term, voted, commit, applied, last, pid] = cells;
@@ -123,29 +128,43 @@ fn word(value: &Value) -> String {
 
 /// `lab on SERVER COMMAND…`: a command on another server of the world.
 fn on(name: &str, command: &[OsString]) -> ExitCode {
-    let refuse = |reason: String, code: u8| {
-        eprintln!("lab: {reason}");
-        ExitCode::from(code)
-    };
     let holder = Client::connect(&wire::socket_path())
-        .map_err(|e| format!("this is no world: {e}"))
-        .and_then(|client| client.run("lab", Command::Server(name.into())))
-        .and_then(|pid| pid.as_i64().and_then(|pid| i32::try_from(pid).ok()).ok_or_else(|| "no holder".into()));
-    let holder = match holder {
-        Ok(holder) => holder,
-        Err(reason) => return refuse(reason, 1),
-    };
-    if let Err(reason) = server::act_as(holder) {
-        return refuse(reason.to_string(), 125);
+        .map_err(|_| NO_WORLD.to_string())
+        .and_then(|client| client.run("lab", Command::Server(name.into())));
+    match holder {
+        Ok(holder) => act_as(&holder.to_string(), command),
+        Err(reason) => {
+            eprintln!("lab: {reason}");
+            ExitCode::FAILURE
+        }
     }
-    let shell = OsString::from("/bin/sh");
-    let (program, args) = command.split_first().unwrap_or((&shell, &[]));
-    let error = std::os::unix::process::CommandExt::exec(std::process::Command::new(program).args(args));
-    refuse(
-        format!("‘{}’: {error}", program.display()),
-        if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 },
-    )
 }
+
+/// Goes on as `terrarium act-as HOLDER COMMAND…`: only a process of one thread may change its mount namespace, and the
+/// keeper's client has a thread.
+fn act_as(holder: &str, command: &[OsString]) -> ExitCode {
+    let exe = format!("{}/terrarium", shims::BIN);
+    let error = process::Command::new(exe).args(["act-as", holder]).args(command).exec();
+    eprintln!("lab: {error}");
+    ExitCode::from(125)
+}
+
+/// `act-as HOLDER COMMAND…`: the command, or a shell, in the namespaces of the process HOLDER.
+pub fn run_as(args: &[OsString]) -> ExitCode {
+    let Some((holder, command)) = args.split_first() else { return ExitCode::from(2) };
+    let Some(holder) = holder.to_str().and_then(|pid| pid.parse().ok()) else { return ExitCode::from(2) };
+    if let Err(reason) = server::act_as(holder) {
+        eprintln!("lab: {reason}");
+        return ExitCode::from(125);
+    }
+    let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
+    let (program, args) = command.split_first().unwrap_or((&shell, &[]));
+    let error = process::Command::new(program).args(args).exec();
+    eprintln!("lab: ‘{}’: {error}", program.display());
+    ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 })
+}
+
+const NO_WORLD: &str = "this is no world; `terrarium run` opens one, and `terrarium lab --help` has the course's tools";
 
 /// Whether this process runs inside a world.
 pub fn is_inside() -> bool {

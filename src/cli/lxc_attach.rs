@@ -39,14 +39,15 @@ pub fn attach(args: &[OsString]) -> ExitCode {
         Ok(attach) => attach,
         Err(words) => return asked.fail(words),
     };
-    let status = Client::connect(&asked.place()).and_then(|client| match client {
-        None => Ok(None),
-        Some(mut client) => Ok(client.status().ok().map(|status| (client, status))),
-    });
+    let status = Client::connect(&asked.place())
+        .map(|client| client.and_then(|mut client| client.status().ok().map(|status| (client, status))));
     match status {
         Err(e) => asked.fail(format!("cannot ask its monitor: {e}")),
         Ok(None) => {
-            asked.say("Connection refused - Failed to get init pid (the container is not running)");
+            asked.say(format!(
+                "Connection refused - Failed to get init pid (it is not running: lxc-start -n {} starts it)",
+                asked.name()
+            ));
             asked.fail("Connection refused - Failed to get attach context")
         }
         Ok(Some((mut client, status))) => attach.run(&mut client, &status).map_or_else(|e| asked.fail(e), exit),

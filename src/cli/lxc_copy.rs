@@ -23,7 +23,7 @@ static COPY: Tool = Tool {
         opt('p', "newpath", Some("NEWPATH"), "NEWPATH for the container to be stored"),
         opt('R', "rename", None, "rename container"),
         opt('s', "snapshot", None, "create snapshot instead of clone"),
-        opt('B', "backingstorage", Some("TYPE"), "backingstorage type for the container: dir or overlay"),
+        opt('B', "backingstorage", Some("TYPE"), "dir, overlay or aufs"),
         opt('e', "ephemeral", None, "start ephemeral container"),
         opt('F', "foreground", None, "start with current tty attached to /dev/console"),
         opt('d', "daemon", None, "daemonize the container (default)"),
@@ -80,20 +80,22 @@ fn check(asked: &Asked, to: &Place) -> Result<(), Error> {
 fn is_snapshot(asked: &Asked) -> bool {
     asked.has("snapshot")
         || asked.has("ephemeral")
-        || matches!(asked.value("backingstorage"), Some("overlay" | "overlayfs"))
+        || matches!(asked.value("backingstorage"), Some("overlay" | "overlayfs" | "aufs"))
 }
 
 fn make(asked: &Asked, from: &Place, to: &Place) -> Result<(), Error> {
     match asked.value("backingstorage") {
-        None | Some("dir" | "overlay" | "overlayfs") => {}
-        Some(other) => return Err(Error::said(format!("there is no backing store `{other}`; there are: dir overlay"))),
+        None | Some("dir" | "overlay" | "overlayfs" | "aufs") => {}
+        Some(other) => {
+            return Err(Error::said(format!("there is no backing store `{other}`; there are: dir overlay aufs")));
+        }
     }
     let spec = from.spec()?;
     if asked.has("rename") {
         return rename(asked, &spec, from, to);
     }
     fs::create_dir_all(to.dir()).doing(|| format!("make {}", to.dir().display()))?;
-    let made = if is_snapshot(asked) { snapshot(&spec, to) } else { clone(&spec, to) };
+    let made = if is_snapshot(asked) { snapshot(asked, &spec, to) } else { clone(&spec, to) };
     let made = made.and_then(|rootfs| write_config(asked, from, to, &rootfs));
     if made.is_err() {
         let _ = fs::remove_dir_all(to.dir());
@@ -112,15 +114,21 @@ fn clone(spec: &Spec, to: &Place) -> Result<String, Error> {
 }
 
 /// A writable branch over the first one's root; gives its `lxc.rootfs.path`.
-fn snapshot(spec: &Spec, to: &Place) -> Result<String, Error> {
-    let lower = match &spec.rootfs {
+fn snapshot(asked: &Asked, spec: &Spec, to: &Place) -> Result<String, Error> {
+    let union = asked.value("backingstorage") == Some("aufs");
+    let (lower, union) = match &spec.rootfs {
         Rootfs::None => return Err(Error::said("the original has no root filesystem")),
-        Rootfs::Dir(path) => path.clone(),
-        Rootfs::Overlay { lower, upper } => format!("{upper}:{}", lower.join(":")),
+        Rootfs::Dir(path) => (path.clone(), union),
+        Rootfs::Overlay { lower, upper } if !union => (format!("{upper}:{}", lower.join(":")), false),
+        Rootfs::Overlay { .. } => {
+            return Err(Error::said("a union cannot lie over an overlay's branches; use -B overlay"));
+        }
+        Rootfs::Aufs { lower, upper } => (format!("{upper}:{}", lower.join(":")), true),
     };
-    let delta = to.dir().join("overlay/delta");
+    let backend = if union { "aufs" } else { "overlay" };
+    let delta = to.dir().join(backend).join("delta");
     fs::create_dir_all(&delta).doing(|| format!("make {}", delta.display()))?;
-    Ok(format!("overlay:{lower}:{}", delta.display()))
+    Ok(format!("{backend}:{lower}:{}", delta.display()))
 }
 
 fn rename(asked: &Asked, spec: &Spec, from: &Place, to: &Place) -> Result<(), Error> {
@@ -130,6 +138,7 @@ fn rename(asked: &Asked, spec: &Spec, from: &Place, to: &Place) -> Result<(), Er
         Rootfs::None => String::new(),
         Rootfs::Dir(path) => format!("dir:{}", path.replacen(&old, &new, 1)),
         Rootfs::Overlay { lower, upper } => format!("overlay:{}:{}", lower.join(":"), upper.replacen(&old, &new, 1)),
+        Rootfs::Aufs { lower, upper } => format!("aufs:{}:{}", lower.join(":"), upper.replacen(&old, &new, 1)),
     };
     write_config(asked, to, to, &root)
 }

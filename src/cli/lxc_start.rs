@@ -11,7 +11,7 @@ use crate::container::protocol::State;
 use crate::container::runtime::client::{self, Client};
 use crate::container::runtime::start::{self, Launch};
 use crate::container::runtime::terminal::{self, Escape};
-use crate::container::runtime::{Error, store};
+use crate::container::runtime::{Error, network, store, union};
 use crate::container::spec::Spec;
 
 static START: Tool = Tool {
@@ -76,6 +76,8 @@ fn launch(asked: &Asked) -> Result<Launch, Error> {
     if let Some(log) = asked.value("console-log") {
         spec.console_log = Some(log.into());
     }
+    network::assign(&mut spec)?;
+    let union = union::mount(&place, &mut spec)?;
     let plan = Plan::make(&spec, &store::facts(&spec)?).map_err(Error::said)?;
     for note in spec.notes.iter().chain(&plan.notes) {
         asked.say(note);
@@ -87,15 +89,23 @@ fn launch(asked: &Asked) -> Result<Launch, Error> {
         asked.say("-c: not supported here; the console is reached by lxc-console -t 0");
     }
     let pidfile = asked.value("pidfile").map(String::from);
-    Ok(Launch { place, spec, plan, execute: None, own_terminal: false, pidfile })
+    Ok(Launch { place, spec, plan, execute: None, own_terminal: false, pidfile, union })
 }
 
 fn begin(asked: &Asked, launch: &Launch) -> Result<ExitCode, Error> {
-    start::in_background(launch)?;
+    started(launch, start::in_background(launch))?;
     if asked.has("foreground") {
         stay(asked)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Takes back what was mounted for a start that failed.
+fn started<T>(launch: &Launch, result: Result<T, Error>) -> Result<T, Error> {
+    if let (Err(_), Some(point)) = (&result, &launch.union) {
+        let _ = union::unmount(point);
+    }
+    result
 }
 
 /// Sits at the console until the container ends.
@@ -123,10 +133,10 @@ fn execute_asked(asked: &Asked) -> ExitCode {
         ids(asked, &mut launch.spec)?;
         launch.execute = Some(command);
         if asked.has("daemon") {
-            return start::in_background(&launch).map(|()| 0);
+            return started(&launch, start::in_background(&launch)).map(|()| 0);
         }
         launch.own_terminal = true;
-        start::in_foreground(&launch)
+        started(&launch, start::in_foreground(&launch))
     });
     executed.map_or_else(|error| asked.fail(error), exit)
 }

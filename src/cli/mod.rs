@@ -8,6 +8,10 @@
 //! interrupted; `run` passes on its command's own, with 125 for its own failures.
 
 mod apt;
+mod bench;
+mod bench_container;
+mod bench_raft;
+mod bench_union;
 mod brick;
 mod doctor;
 mod enter;
@@ -27,6 +31,7 @@ mod lxc_ls;
 mod lxc_start;
 mod lxc_stop;
 mod mount_aufs;
+mod mount_glusterfs;
 mod node;
 mod outer;
 mod run;
@@ -42,6 +47,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
+
+use crate::sandbox::shims;
 
 /// What a verb is: its arguments without the verb itself in, the exit code out.
 pub type Verb = fn(&[OsString]) -> ExitCode;
@@ -73,6 +80,10 @@ const TOOLS: &[(&str, Verb)] = &[
     ("su", su::main),
     ("sudo", sudo::main),
     ("systemctl", systemctl::systemctl),
+    ("mount.glusterfs", mount_glusterfs::main),
+    ("mount.fuse.glusterfs", mount_glusterfs::main),
+    ("umount.glusterfs", mount_glusterfs::unmount),
+    ("umount.fuse.glusterfs", mount_glusterfs::unmount),
     ("mount.aufs", mount_aufs::main),
     ("mount.fuse.aufs", mount_aufs::main),
     ("umount.aufs", umount_aufs::main),
@@ -88,27 +99,41 @@ const VERBS: &[(&str, Verb, &str)] = &[
     ("lab", labs::main, "the course's tools: list, lint, test, schema"),
     ("brick", brick::main, "one brick of a volume, by hand"),
     ("node", node::main, "one Raft node, by hand"),
+    ("bench", bench::main, "measurements beside the peers"),
     ("screen", screen::main, ""),
     ("world", hidden::world, ""),
     ("init", hidden::init, ""),
     ("keeper", hidden::keeper, ""),
     ("server", hidden::server, ""),
+    ("act-as", lab::run_as, ""),
     ("remove-world", hidden::remove_world, ""),
 ];
 
 /// The program: finds the tool by its own name or the verb by its first argument, and runs it.
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
-    let own = args.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
-    if let Some(run) = tool(own) {
+    if let Some(run) = tool(&own_name()) {
         return run(&args[1..]);
     }
-    let Some(word) = args.get(1) else { return outer::main(&[]) };
+    let Some(word) = args.get(1) else {
+        return if is_shim() { other(&own_name()) } else { outer::main(&[]) };
+    };
     let verb = VERBS.iter().find(|(verb, ..)| *verb == word).map(|(_, run, _)| *run);
     match verb.or_else(|| tool(word)) {
         Some(run) => run(&args[2..]),
         None => other(word),
     }
+}
+
+/// The name under which the program was called.
+fn own_name() -> OsString {
+    std::env::args_os().next().and_then(|path| Path::new(&path).file_name().map(OsStr::to_owned)).unwrap_or_default()
+}
+
+/// Whether the program was called by the name of a tool that it stands in for.
+fn is_shim() -> bool {
+    let own = own_name();
+    own != "terrarium" && shims::COMMANDS.iter().chain(shims::MOUNT_HELPERS).any(|name| *name == own)
 }
 
 fn tool(name: &OsStr) -> Option<Verb> {
@@ -120,6 +145,10 @@ fn other(word: &OsStr) -> ExitCode {
     match word.to_str() {
         Some("help" | "--help" | "-h") => say(&help()),
         Some("--version" | "-V") => println!("terrarium {}", env!("CARGO_PKG_VERSION")),
+        _ if is_shim() => {
+            eprintln!("{}: terrarium does not have this command yet", own_name().display());
+            return ExitCode::from(3);
+        }
         _ => {
             eprintln!("terrarium: there is no command ‘{}’; `terrarium --help` shows those there are", word.display());
             return ExitCode::from(2);

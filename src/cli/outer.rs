@@ -39,8 +39,26 @@ pub enum Request {
     Reset(String),
 }
 
-/// The keeper's socket, or why there is none, in one line.
-pub type Reply = std::result::Result<PathBuf, String>;
+/// A lab's world, or why there is none, in one line.
+pub type Reply = std::result::Result<World, String>;
+
+/// A lab's world as the screen reaches it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct World {
+    /// The keeper's socket.
+    pub socket: PathBuf,
+    /// Set where the machine refuses namespaces and the world runs on the host itself.
+    pub on_host: Option<OnHost>,
+}
+
+/// A world without namespaces.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OnHost {
+    /// The first three bytes of its addresses.
+    pub loopback: String,
+    /// Why there are no namespaces.
+    pub reason: String,
+}
 
 /// A screen that crashed sooner than this after its start is not opened again.
 const TOO_SOON: Duration = Duration::from_secs(2);
@@ -65,7 +83,14 @@ pub fn main(args: &[OsString]) -> ExitCode {
 /// The worlds that are open.
 #[derive(Default)]
 struct Outer {
-    worlds: HashMap<String, (launch::Opened, Flock<File>)>,
+    worlds: HashMap<String, Held>,
+}
+
+/// A world that is open; it closes when this is dropped.
+struct Held {
+    _opened: launch::Opened,
+    _lock: Flock<File>,
+    on_host: Option<OnHost>,
 }
 
 impl Outer {
@@ -125,23 +150,37 @@ impl Outer {
         done.map_err(|error| error.to_string())
     }
 
-    fn open(&mut self, lab: &str) -> Result<PathBuf> {
+    fn open(&mut self, lab: &str) -> Result<World> {
         let place = Place::of(&world_of(lab))?;
         if !self.worlds.contains_key(lab) || !place.socket().exists() {
             self.worlds.remove(lab);
             place::heal();
             let lock = place.claim()?;
-            let opened = launch::open(&launch::Spec { place: place.clone(), seed: rand::random(), work: None })?;
-            self.worlds.insert(lab.into(), (opened, lock));
+            let spec = launch::Spec { place: place.clone(), seed: rand::random(), work: None };
+            let (opened, on_host) = open_somehow(&spec)?;
+            self.worlds.insert(lab.into(), Held { _opened: opened, _lock: lock, on_host });
         }
-        Ok(place.socket())
+        let on_host = self.worlds.get(lab).and_then(|held| held.on_host.clone());
+        Ok(World { socket: place.socket(), on_host })
     }
 
-    fn reset(&mut self, lab: &str) -> Result<PathBuf> {
+    fn reset(&mut self, lab: &str) -> Result<World> {
         self.worlds.remove(lab);
         let place = Place::of(&world_of(lab))?;
         place.archive()?;
-        Ok(place.socket())
+        Ok(World { socket: place.socket(), on_host: None })
+    }
+}
+
+/// Opens a world in a sandbox, or where the machine refuses that, on the host itself.
+fn open_somehow(spec: &launch::Spec) -> Result<(launch::Opened, Option<OnHost>)> {
+    match launch::open(spec) {
+        Ok(opened) => Ok((opened, None)),
+        Err(refused) => {
+            let loopback = format!("127.77.{}", std::process::id() % 250 + 1);
+            let opened = launch::open_on_host(spec, &loopback)?;
+            Ok((opened, Some(OnHost { loopback, reason: refused.to_string() })))
+        }
     }
 }
 

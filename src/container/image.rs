@@ -26,6 +26,8 @@ pub enum Item {
     Program(String),
     /// A file of the host: (path there, path here).
     Copy(String, String),
+    /// What a program of the host needs, without the program: it is bound in when the container starts.
+    Needs(String),
 }
 
 /// What the host has.
@@ -35,6 +37,10 @@ pub struct Host {
     pub busybox: Option<(String, Vec<String>)>,
     /// Full paths of those of [`TOOLS`] that there are.
     pub tools: Vec<String>,
+    /// Path of our own program.
+    pub own: Option<String>,
+    /// Lines of `/etc/hosts` that name the world's machines.
+    pub machines: String,
 }
 
 /// A root filesystem to make.
@@ -201,6 +207,12 @@ impl Recipe {
             items.extend(texts(folder, name));
         }
         items.extend(tools(template, host));
+        items.extend(helpers(host));
+        if let Some(Item::Text(_, _, hosts)) =
+            items.iter_mut().find(|i| matches!(i, Item::Text(p, ..) if p == "/etc/hosts"))
+        {
+            hosts.push_str(&host.machines);
+        }
         let what = if host.busybox.is_some() { "busybox" } else { "this machine's own shell and tools" };
         let says = format!(
             "This is a small root filesystem in the style of {template}: {what}, users, a profile and an init of its own.\n\
@@ -228,6 +240,25 @@ fn tools(template: &str, host: &Host) -> Vec<Item> {
     }
 }
 
+/// Where a container sees our own program, bound when it starts, and the mount helpers that it stands in for.
+pub const OWN_PATH: &str = "/usr/libexec/terrarium";
+const HELPERS: &[&str] = &[
+    "mount.aufs",
+    "umount.aufs",
+    "mount.fuse.aufs",
+    "umount.fuse.aufs",
+    "mount.glusterfs",
+    "umount.glusterfs",
+    "mount.fuse.glusterfs",
+    "umount.fuse.glusterfs",
+];
+
+/// So that `mount -t glusterfs` works in a container too.
+fn helpers(host: &Host) -> Vec<Item> {
+    let links = HELPERS.iter().map(|name| Item::Link(format!("/usr/sbin/{name}"), OWN_PATH.into()));
+    host.own.iter().map(|own| Item::Needs(own.clone())).chain(links).collect()
+}
+
 /// The text files of a folder of `assets/rootfs`, directories first.
 fn texts(folder: &str, name: &str) -> Vec<Item> {
     let Some(dir) = TEXTS.get_dir(folder) else { return Vec::new() };
@@ -242,7 +273,7 @@ fn collect(dir: &Dir, folder: &str, name: &str, items: &mut Vec<Item>) {
         let path = path(file.path());
         let mode = match path.as_str() {
             "/etc/shadow" => 0o640,
-            p if p.contains("/bin/") || p.contains("/sbin/") => 0o755,
+            p if p.contains("/bin/") || p.contains("/sbin/") || p.contains("/libexec/") => 0o755,
             _ => 0o644,
         };
         let text = file.contents_utf8().unwrap_or_default().replace("{name}", name);
@@ -254,7 +285,7 @@ fn collect(dir: &Dir, folder: &str, name: &str, items: &mut Vec<Item>) {
     }
 }
 
-/// The `config` that `lxc-create` writes. `base` is what `-f FILE` or `/etc/lxc/default.conf` gives for every container.
+/// The `config` that `lxc-create` writes. `rootfs` is the value of `lxc.rootfs.path`, `base` is what `-f FILE` or `/etc/lxc/default.conf` gives for every container.
 pub fn config(template: &str, name: &str, rootfs: &str, base: &str, extra: &str) -> String {
     let base = if base.is_empty() { "lxc.net.0.type = empty\n" } else { base };
     let newline = if base.ends_with('\n') { "" } else { "\n" };
@@ -262,7 +293,7 @@ pub fn config(template: &str, name: &str, rootfs: &str, base: &str, extra: &str)
         "# Template used to create this container: {template}\n\
          # For additional config options, please look at lxc.container.conf(5)\n\n\
          {base}{newline}\
-         lxc.rootfs.path = dir:{rootfs}\n\n\
+         lxc.rootfs.path = {rootfs}\n\n\
          # Common configuration\n\
          lxc.include = /usr/share/lxc/config/common.conf\n\n\
          # Container specific configuration\n\
@@ -279,7 +310,12 @@ mod tests {
 
     fn path(item: &Item) -> &str {
         match item {
-            Item::Dir(p, _) | Item::Text(p, _, _) | Item::Link(p, _) | Item::Program(p) | Item::Copy(_, p) => p,
+            Item::Dir(p, _)
+            | Item::Text(p, _, _)
+            | Item::Link(p, _)
+            | Item::Program(p)
+            | Item::Copy(_, p)
+            | Item::Needs(p) => p,
         }
     }
 
@@ -289,6 +325,7 @@ mod tests {
         Host {
             busybox: Some(("/bin/busybox".into(), applets)),
             tools: vec!["/usr/bin/bash".into(), "/usr/bin/ls".into()],
+            ..Host::default()
         }
     }
 
@@ -320,7 +357,7 @@ mod tests {
         let recipe = Recipe::of("debian", "aufstest1", &host()).unwrap();
         let hostname = recipe.items.iter().find(|i| path(i) == "/etc/hostname").unwrap();
         assert_eq!(hostname, &Item::Text("/etc/hostname".into(), 0o644, "aufstest1\n".into()));
-        let config = config("debian", "aufstest1", "/var/lib/lxc/aufstest1/rootfs", "", "");
+        let config = config("debian", "aufstest1", "dir:/var/lib/lxc/aufstest1/rootfs", "", "");
         assert!(config.contains("lxc.rootfs.path = dir:/var/lib/lxc/aufstest1/rootfs\n"));
         assert!(config.contains("lxc.uts.name = aufstest1\n") && config.contains("lxc.net.0.type = empty\n"));
     }

@@ -164,6 +164,8 @@ pub struct Facts {
     pub fstabs: Vec<String>,
     /// Whether the container has its own network (then `/sys` can be its own).
     pub own_network: bool,
+    /// Path of our own program, for the mount helpers of an image that has a place for it.
+    pub own_program: Option<String>,
 }
 
 /// The room, ready to be made.
@@ -211,6 +213,7 @@ impl Plan {
         }
         plan.terminals(spec, facts);
         plan.entries(spec, facts)?;
+        plan.helpers(facts);
         plan.masks();
         Ok(plan)
     }
@@ -282,6 +285,12 @@ impl Plan {
             self.mount(mount);
         }
         Ok(())
+    }
+
+    fn helpers(&mut self, facts: &Facts) {
+        let Some(path) = &facts.own_program else { return };
+        let source = Source::Outside { path: path.clone(), recursive: false };
+        self.mount(Mount { flags: Flags::RDONLY, ..Mount::new(source, super::image::OWN_PATH).optional() });
     }
 
     fn masks(&mut self) {

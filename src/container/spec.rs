@@ -85,6 +85,13 @@ pub enum Rootfs {
         /// The writable directory.
         upper: String,
     },
+    /// A union of ours, mounted at the container's `rootfs` when it starts. LXC had this backend until 2018.
+    Aufs {
+        /// Read-only branches, topmost first.
+        lower: Vec<String>,
+        /// The writable branch.
+        upper: String,
+    },
 }
 
 impl Rootfs {
@@ -93,11 +100,12 @@ impl Rootfs {
         match self {
             Self::None => "/",
             Self::Dir(path) => path,
-            Self::Overlay { upper, .. } => upper,
+            Self::Overlay { upper, .. } | Self::Aufs { upper, .. } => upper,
         }
     }
 
-    /// Reads `lxc.rootfs.path`: a path, `dir:PATH`, or `overlay:LOWER:UPPER` (several lowers, topmost first).
+    /// Reads `lxc.rootfs.path`: a path, `dir:PATH`, `overlay:LOWER:UPPER` or `aufs:LOWER:UPPER` (several
+    /// lowers, topmost first).
     ///
     /// # Errors
     /// In words: a backend that there is not.
@@ -105,16 +113,13 @@ impl Rootfs {
         match value.split_once(':') {
             None => Ok(Self::Dir(trimmed(value))),
             Some(("dir", path)) => Ok(Self::Dir(trimmed(path))),
-            Some(("overlay" | "overlayfs", layers)) => {
-                let mut layers: Vec<String> = layers.split(':').map(trimmed).collect();
-                let upper = layers.pop().filter(|_| !layers.is_empty());
-                let upper = upper.ok_or("overlay needs two directories: overlay:LOWER:UPPER")?;
-                Ok(Self::Overlay { lower: layers, upper })
+            Some((backend @ ("overlay" | "overlayfs" | "aufs"), layers)) => {
+                let mut lower: Vec<String> = layers.split(':').map(trimmed).collect();
+                let upper = lower.pop().filter(|_| !lower.is_empty());
+                let upper = upper.ok_or(format!("{backend} needs two directories: {backend}:LOWER:UPPER"))?;
+                Ok(if backend == "aufs" { Self::Aufs { lower, upper } } else { Self::Overlay { lower, upper } })
             }
-            Some(("aufs", _)) => Err("LXC has no aufs backend since 2018: mount the union yourself \
-                (mount -t aufs -o br=…) and give its mount point as the path"
-                .into()),
-            Some((backend, _)) => Err(format!("there is no backend `{backend}`; there are: dir: overlay:")),
+            Some((backend, _)) => Err(format!("there is no backend `{backend}`; there are: dir: overlay: aufs:")),
         }
     }
 }
@@ -221,7 +226,7 @@ impl Spec {
             "uts.name" => self.hostname = value.into(),
             "mount.entry" => list(&mut self.mounts, value, |v| Ok(v.into()))?,
             "mount.fstab" => list(&mut self.fstabs, value, |v| Ok(v.into()))?,
-            "mount.auto" => words(&mut self.auto, value, |w| known_auto(w))?,
+            "mount.auto" => words(&mut self.auto, value, known_auto)?,
             "autodev" => self.autodev = boolean(value)?,
             "autodev.tmpfs.size" => {}
             "tty.max" => self.ttys = count(value, 63)?,
@@ -502,8 +507,8 @@ mod tests {
     #[test]
     fn a_wrong_value_is_an_error() {
         for (line, says) in [
-            ("lxc.rootfs.path = aufs:/a:/b", "mount the union yourself"),
-            ("lxc.rootfs.path = zfs:/a", "there are: dir: overlay:"),
+            ("lxc.rootfs.path = aufs:/a", "aufs:LOWER:UPPER"),
+            ("lxc.rootfs.path = zfs:/a", "there are: dir: overlay: aufs:"),
             ("lxc.cap.drop = fly", "no capability `fly`"),
             ("lxc.net.0.type = macvlan", "veth empty none"),
             ("lxc.signal.halt = SIGNOPE", "not a signal"),

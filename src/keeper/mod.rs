@@ -32,6 +32,8 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+
 use crate::world::{What, World, journal};
 
 /// The folder of the world as it is seen inside.
@@ -51,20 +53,29 @@ pub struct Keeper {
 /// A failure in words, for the one who asked.
 type Refusal = String;
 
-/// The body of the hidden verb `keeper NAME SEED READY`: keeps the world until it is killed. Gives the exit code.
+/// The body of the hidden verb `keeper NAME SEED READY [DIR]`: keeps the world until it is killed; with a folder, on the
+/// host itself, where there is no sandbox. Gives the exit code.
 pub fn main(args: &[OsString]) -> u8 {
     let words: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
-    let [name, seed, ready] = words[..] else { return 2 };
+    let (name, seed, ready, dir) = match words[..] {
+        [name, seed, ready] => (name, seed, ready, None),
+        [name, seed, ready, dir] => (name, seed, ready, Some(PathBuf::from(dir))),
+        _ => return 2,
+    };
     let (Ok(seed), Ok(ready)) = (seed.parse(), ready.parse::<RawFd>()) else { return 2 };
     // SAFETY: the descriptor was handed down to this process alone.
     let mut ready = File::from(unsafe { OwnedFd::from_raw_fd(ready) });
+    let _ = fcntl(&ready, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(_) => return 5,
     };
     let local = tokio::task::LocalSet::new();
     let kept = local.block_on(&runtime, async {
-        let keeper = Keeper::open(WORLD_DIR.into(), name, seed).await?;
+        if dir.is_none() {
+            crate::sandbox::network::bring_up().await.map_err(|e| e.to_string())?;
+        }
+        let keeper = Keeper::open(dir.unwrap_or_else(|| WORLD_DIR.into()), name, seed).await?;
         let _ = ready.write_all(b"ready\n");
         drop(ready);
         keeper.serve().await
@@ -76,9 +87,8 @@ pub fn main(args: &[OsString]) -> u8 {
 }
 
 impl Keeper {
-    /// Brings up the network, reads the journal of an earlier run if there is one, and listens.
+    /// Reads the journal of an earlier run if there is one, and listens.
     async fn open(dir: PathBuf, name: &str, seed: u64) -> Result<Rc<Self>, Refusal> {
-        crate::sandbox::network::bring_up().await.map_err(|e| e.to_string())?;
         let journal = dir.join("journal");
         let (world, _) =
             if journal.is_dir() { journal::read(&journal).map_err(|e| e.to_string())? } else { Default::default() };

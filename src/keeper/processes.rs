@@ -75,7 +75,9 @@ impl Keeper {
         let exe = std::env::current_exe().map_err(|e| e.to_string())?;
         let mut command = Command::new(exe);
         command.arg0("terrarium").args(&recipe.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.process_group(0);
+        command.process_group(0).env("TERRARIUM_KEEPER", self.dir.join("keeper.sock"));
+        // SAFETY: one system call between fork and exec. In a sandbox pid 1 sees to it; on a host this does.
+        unsafe { command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?)) };
         let mut child = command.spawn().map_err(|e| format!("starting {name}: {e}"))?;
         let pid = child.id().map_or(0, u32::cast_signed);
         self.processes.borrow_mut().running.insert(name.into(), pid);

@@ -71,7 +71,7 @@ struct Letter {
 impl Switch {
     /// A switch with its listening socket; `seed` decides what gets lost.
     pub async fn listen(seed: u64) -> io::Result<Self> {
-        let listener = TcpListener::bind((machines::SWITCH, PORT)).await?;
+        let listener = TcpListener::bind((machines::switch(), PORT)).await?;
         let (address, held) = (listener.local_addr()?, RefCell::default());
         let (listener, chance) = (RefCell::new(Some(listener)), RefCell::new(StdRng::seed_from_u64(seed)));
         Ok(Self { listener, address, held, frozen: Cell::new(false), chance })

@@ -41,9 +41,15 @@ impl Keeper {
     pub(super) fn tune_newcomer(self: &Rc<Self>, name: &str) {
         let (keeper, name) = (Rc::clone(self), name.to_string());
         tokio::task::spawn_local(async move {
-            let (speed, frozen) = keeper.see(|world| (world.speed, world.frozen));
-            let _ = keeper.ask(&name, Ask::Speed(speed)).await;
-            let _ = keeper.ask(&name, Ask::Freeze(frozen)).await;
+            let clock = || keeper.see(|world| (world.speed, world.frozen));
+            // The clock may be set anew while the newcomer is being told; then it must not keep what is past.
+            let mut told = None;
+            while told != Some(clock()) && keeper.role_pid(&name).is_ok() {
+                let (speed, frozen) = clock();
+                let _ = keeper.ask(&name, Ask::Speed(speed)).await;
+                let _ = keeper.ask(&name, Ask::Freeze(frozen)).await;
+                told = Some((speed, frozen));
+            }
             let observed = keeper.tuning.borrow().observed;
             keeper.tune(name, observed).await;
         });

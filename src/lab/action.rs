@@ -10,6 +10,7 @@
 //! | `{meanwhile: client leader SET x 5}` | a command that may wait for an answer, on the side |
 //! | `{shell: redis-cli -h n1 PING}` | a shell line; it must end with 0 |
 //! | `{answer: {who: leader}}` | answers a question |
+//! | `{try: [...]}` | the actions until one does not work, which does no harm |
 //! | `{repeat: [...], until: CHECK, within: 60s}` | the actions again and again until the check passes |
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Deserializer, de};
 
 use super::check::{Check, CheckVisitor, Eyes, Needs};
+use super::course::Options;
 use super::select::Scene;
 use crate::world::{Command, World, picture::State};
 
@@ -37,6 +39,8 @@ pub enum Action {
     Shell(String),
     /// Answers to questions.
     Answer(BTreeMap<String, String>),
+    /// Actions until one does not work.
+    Try(Vec<Action>),
     /// Actions, until a check passes.
     Repeat(Vec<Action>, Check, Duration),
 }
@@ -90,7 +94,7 @@ impl<'de> de::Visitor<'de> for ActionVisitor {
     type Value = Action;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an action: a command line, `calm`, or a map with wait, meanwhile, shell, answer or repeat")
+        f.write_str("an action: a command line, `calm`, or a map with wait, meanwhile, shell, answer, try or repeat")
     }
 
     fn visit_str<E: de::Error>(self, line: &str) -> Result<Action, E> {
@@ -98,13 +102,14 @@ impl<'de> de::Visitor<'de> for ActionVisitor {
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Action, A::Error> {
-        const KEYS: &[&str] = &["wait", "meanwhile", "shell", "answer", "repeat"];
+        const KEYS: &[&str] = &["wait", "meanwhile", "shell", "answer", "try", "repeat"];
         let key = map.next_key::<String>()?.unwrap_or_default();
         let action = match key.as_str() {
             "wait" => map.next_value::<Wait>().map(|Wait(check, within)| Action::Wait(check, within))?,
             "meanwhile" => Action::Meanwhile(map.next_value()?),
             "shell" => Action::Shell(map.next_value()?),
             "answer" => Action::Answer(map.next_value()?),
+            "try" => Action::Try(map.next_value()?),
             "repeat" => repeat(&mut map)?,
             other => return Err(de::Error::unknown_variant(other, KEYS)),
         };
@@ -157,8 +162,8 @@ impl Action {
             Self::Meanwhile(line) => {
                 let command = eyes.now().command(&line.0).map_err(|why| format!("`{}`: {why}", line.0))?;
                 let stage = eyes.stage.clone();
-                std::thread::spawn(move || stage.run(command));
-                Ok(())
+                let aside = std::thread::Builder::new().name("meanwhile".into()).spawn(move || stage.run(command));
+                aside.map(drop).map_err(|e| format!("`{}`: {e}", line.0))
             }
             Self::Shell(line) => match eyes.now().shell(line)? {
                 shelled if shelled.status == 0 => Ok(()),
@@ -166,9 +171,13 @@ impl Action {
             },
             Self::Answer(answers) => {
                 let eyes = eyes.now();
-                answers.iter().for_each(|(question, choice)| answer(question, eyes.name(choice)));
+                answers.iter().for_each(|(question, choice)| answer(question, chosen(&eyes, question, choice)));
                 Ok(())
             }
+            Self::Try(actions) => match act_all(actions, eyes, answer) {
+                Err(why) if eyes.is_cancelled() => Err(why),
+                _ => Ok(()),
+            },
             Self::Repeat(actions, until, within) => repeated(eyes, actions, until, *within, answer),
         }
     }
@@ -182,9 +191,16 @@ impl Action {
                 until.needs(needs);
                 actions.iter().for_each(|action| action.needs(needs));
             }
+            Self::Try(actions) => actions.iter().for_each(|action| action.needs(needs)),
             Self::Run(_) | Self::Calm | Self::Meanwhile(_) | Self::Shell(_) => {}
         }
     }
+}
+
+/// A choice: where a machine is asked for, the one that a selector finds; else the word itself, its holes filled.
+fn chosen(eyes: &Eyes, question: &str, choice: &str) -> String {
+    let asks_machine = eyes.questions.iter().any(|q| q.id == question && q.options == Options::Nodes);
+    if asks_machine { eyes.name(choice) } else { eyes.fill(choice) }
 }
 
 /// Carries out actions one after another.
@@ -256,9 +272,9 @@ fn calm(eyes: &Eyes) -> Result<(), String> {
     };
     let (paused, down) = (names(&|s| *s == State::Paused), names(&|s| matches!(s, State::Ended(_))));
     let mut commands = vec![Command::Heal(crate::world::command::Links::All)];
+    commands.extend(world.frozen.then_some(Command::Thaw));
     commands.extend((!paused.is_empty()).then_some(Command::Resume(paused)));
     commands.extend((!down.is_empty()).then_some(Command::Start(down)));
-    commands.extend(world.frozen.then_some(Command::Thaw));
     for command in commands {
         let shown = command.to_string();
         eyes.ask(command).map_err(|why| format!("`{shown}`: {why}"))?;

@@ -22,10 +22,16 @@ pub enum Fact {
     Bound(Named),
     /// `{role: {of: x, seen: [...]}}`: the role that machine `$x` had when the last of these events happened.
     Role(RoleOf),
+    /// `{copies: SET x 5}`: how many logs hold the entry.
+    Copies(String),
     /// `{copies_at_commit: SET x 5}`: how many logs held the entry when a leader first knew it committed.
     CopiesAtCommit(String),
     /// `{client: {node: leader, words: GET x}}`: what a client is answered.
     Client(Request),
+    /// `{served: {at: /mnt, path: /a}}`: the last name of the branch that serves a name in a union.
+    Served(ServedName),
+    /// `{shell: cat /mnt/a}`: what a shell line prints, if it ends with 0.
+    Shell(String),
     /// `{is: b}`: this choice, by the protocol's rules.
     Is(String),
 }
@@ -60,10 +66,21 @@ pub struct Request {
     pub words: String,
 }
 
+/// A name in a union mount.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServedName {
+    /// Where the union is mounted.
+    pub at: String,
+    /// The name, from the union's root.
+    pub path: String,
+}
+
 super::one_key::one_key! {
     Fact, "an answer";
     "node" => Node, "term" => Term, "yes" => Yes, "bound" => Bound, "role" => Role,
-    "copies_at_commit" => CopiesAtCommit, "client" => Client, "is" => Is,
+    "copies" => Copies, "copies_at_commit" => CopiesAtCommit, "client" => Client,
+    "served" => Served, "shell" => Shell, "is" => Is,
 }
 
 impl Fact {
@@ -78,11 +95,20 @@ impl Fact {
                 let (who, at) = found(seen, of, eyes)?;
                 role_at(eyes, &who, at)
             }
+            Self::Copies(entry) => Some(copies(eyes, &eyes.fill(entry)).to_string()),
             Self::CopiesAtCommit(entry) => copies_at_commit(eyes, &eyes.fill(entry)).map(|n| n.to_string()),
             Self::Client(Request { node, words }) => {
                 let words = eyes.fill(words).split_whitespace().map(str::to_owned).collect();
                 let answer = eyes.ask(Command::Client(eyes.word(node)?, words)).ok()?;
                 Some(super::check::plain(&answer))
+            }
+            Self::Served(ServedName { at, path }) => {
+                let branch = super::check::server(eyes, &eyes.fill(at), &eyes.fill(path)).ok()??;
+                branch.rsplit('/').next().map(str::to_owned)
+            }
+            Self::Shell(line) => {
+                let shelled = eyes.shell(line).ok().filter(|shelled| shelled.status == 0)?;
+                Some(shelled.output.trim().to_owned())
             }
             Self::Is(choice) => Some(eyes.fill(choice)),
         }
@@ -109,6 +135,13 @@ fn role_at(eyes: &Eyes, who: &str, time: u64) -> Option<String> {
     picture.nodes.get(who).map(super::select::role_of)
 }
 
+/// How many logs hold the entry, but for equal ones that the node knew committed when the step began.
+fn copies(eyes: &Eyes, entry: &str) -> usize {
+    let old = |name: &String| eyes.start.raft.nodes.get(name).map_or(0, |node| node.commit);
+    let nodes = eyes.world.raft.nodes.iter();
+    nodes.filter(|(name, node)| node.log.iter().any(|e| e.text == entry && e.index > old(name))).count()
+}
+
 /// How many logs were known by the leader to hold the entry when it committed it: the leader's own and those whose
 /// matchIndex had reached it.
 fn copies_at_commit(eyes: &Eyes, entry: &str) -> Option<usize> {
@@ -117,7 +150,10 @@ fn copies_at_commit(eyes: &Eyes, entry: &str) -> Option<usize> {
         let crate::world::What::Raft(happening) = &event.what else { continue };
         picture.apply(&event.who, event.at, happening);
         let node = &picture.nodes[&event.who];
-        let Some(index) = node.log.iter().rev().find(|e| e.text == entry).map(|e| e.index) else { continue };
+        // An equal entry from before the step is another one.
+        let old = eyes.start.raft.nodes.get(&event.who).map_or(0, crate::world::raft::Node::last);
+        let new = node.log.iter().rev().find(|e| e.text == entry && e.index > old);
+        let Some(index) = new.map(|e| e.index) else { continue };
         if node.commit >= index && super::select::role_of(node) == "leader" {
             return Some(1 + node.progress.values().filter(|(_, matched)| *matched >= index).count());
         }

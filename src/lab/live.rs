@@ -139,11 +139,13 @@ fn shell(line: &str, limit: Duration) -> Result<Shelled, String> {
     drop(process);
     let group = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap_or(0));
     let (read, done) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
+    let reader = std::thread::Builder::new().name("output".into());
+    let reading = reader.spawn(move || {
         let mut bytes = Vec::new();
         let _ = output.read_to_end(&mut bytes);
         read.send(String::from_utf8_lossy(&bytes).into_owned())
     });
+    reading.map_err(failed)?;
     let Ok(output) = done.recv_timeout(limit) else {
         let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
         let _ = child.wait();

@@ -4,7 +4,7 @@
 //! event when everything that it names is there and equal; what it does not name may be anything. Two words have
 //! a meaning of their own:
 //!
-//! * `$c`: anything, but the same thing wherever `$c` stands again, in this pattern and in later ones. Thus "*a node
+//! * `$c`: anything that is there (not null), but the same thing wherever `$c` stands again, in this pattern and in later ones. Thus "*a node
 //!   became candidate and the same node became leader in the same term*" is two patterns that share `$c` and `$t`;
 //! * a selector of a machine (`leader`, `was:leader`, `follower:2`) where the event names a machine (`who`, `from`, `to`, …).
 //!
@@ -176,6 +176,7 @@ fn unify(pattern: &Value, value: &Value, bound: &mut Bound) -> bool {
     match (pattern, value) {
         (Value::String(name), _) if name.starts_with('$') => match bound.get(name) {
             Some(before) => before == value,
+            None if value.is_null() => false,
             None => {
                 bound.insert(name.clone(), value.clone());
                 true

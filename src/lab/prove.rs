@@ -131,29 +131,51 @@ impl Run<'_> {
     }
 
     fn answered(&self, eyes: &Eyes, say: &str) -> Result<(), String> {
-        let eyes = eyes.now();
-        if self.step.checks.iter().all(|check| check.look(&eyes).passed) {
-            return Err("passes in spite of the mistake".into());
-        }
-        match recognized(self.step, &eyes) {
-            Some(message) if message.key == say => Ok(()),
-            Some(message) => Err(format!("is answered with `{}`", message.key)),
-            None => Err("is not recognized".into()),
-        }
+        settled(eyes, |eyes| {
+            if self.step.checks.iter().all(|check| check.look(eyes).passed) {
+                return Err("passes in spite of the mistake".into());
+            }
+            match recognized(self.step, eyes) {
+                Some(message) if message.key == say => Ok(()),
+                Some(message) => Err(format!("is answered with `{}`", message.key)),
+                None => Err(format!("is not recognized; {}", self.wanted(eyes, say))),
+            }
+        })
     }
 
     fn passes(&self, eyes: &Eyes) -> Result<(), String> {
-        for (i, check) in self.step.checks.iter().enumerate() {
-            let finding = check.look(&eyes.now());
-            if !finding.passed {
-                return Err(format!("check {} ({}) fails: {}", i + 1, check.kind.name(), self.words(&finding)));
-            }
-        }
-        Ok(())
+        self.step.checks.iter().enumerate().try_for_each(|(i, check)| {
+            settled(eyes, |eyes| match check.look(eyes) {
+                finding if finding.passed => Ok(()),
+                finding => Err(format!("check {} ({}) fails: {}", i + 1, check.kind.name(), self.words(&finding))),
+            })
+        })
+    }
+
+    /// What the mistake's own condition saw.
+    fn wanted(&self, eyes: &Eyes, say: &str) -> String {
+        let mistake = self.step.mistakes.iter().find(|mistake| mistake.say == say);
+        mistake.map_or(String::new(), |mistake| self.words(&mistake.when.look(eyes)))
     }
 
     fn words(&self, finding: &Finding) -> String {
         let say = |message| self.lab.say(self.step, message, Lang::En);
-        format!("hoped: {} saw: {}", say(&finding.hoped), say(&finding.saw))
+        let truth = finding.saw.args.get("truth").map_or(String::new(), |truth| format!(" It was {truth}."));
+        format!("hoped: {} saw: {}{truth}", say(&finding.hoped), say(&finding.saw))
+    }
+}
+
+/// What happened is known a moment after it did. A student is no quicker than that, but a machine is.
+const MOMENT: Duration = Duration::from_secs(5);
+
+/// Tries until it comes out, woken by what happens, for at most a [`MOMENT`].
+fn settled(eyes: &Eyes, attempt: impl Fn(&Eyes) -> Result<(), String>) -> Result<(), String> {
+    let deadline = Instant::now() + MOMENT;
+    loop {
+        let now = eyes.now();
+        match attempt(&now) {
+            Err(_) if Instant::now() < deadline => now.stage.changed(now.world.seq, deadline),
+            outcome => return outcome,
+        };
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! | selector | machine |
 //! |---|---|
-//! | `leader` | the leader of the highest term |
+//! | `leader`, `leader:2` | the leader of the highest term; the one that does not know yet that it is out of date |
 //! | `follower`, `follower:2` | the first, second, … live follower, by name |
 //! | `candidate`, `candidate:2` | the same of candidates |
 //! | `down`, `down:2` | the same of nodes whose process does not exist |
@@ -103,15 +103,16 @@ fn parse(word: &str) -> Option<(&str, usize)> {
 }
 
 fn machines(world: &World, what: &str) -> Vec<String> {
-    if what == "leader" {
-        return world.raft.leader().map(|(name, _)| name.clone()).into_iter().collect();
-    }
     let fits = |node: &crate::world::raft::Node| match what {
         "down" => !node.alive,
         "node" => true,
         role => node.alive && role_of(node) == role,
     };
-    world.raft.nodes.iter().filter(|(_, node)| fits(node)).map(|(name, _)| name.clone()).collect()
+    let mut found: Vec<_> = world.raft.nodes.iter().filter(|(_, node)| fits(node)).collect();
+    if what == "leader" {
+        found.sort_by_key(|(_, node)| std::cmp::Reverse(node.term));
+    }
+    found.into_iter().map(|(name, _)| name.clone()).collect()
 }
 
 /// A node's role in the word that events, labs and texts use: `follower`, `candidate`, `leader`.

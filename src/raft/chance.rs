@@ -15,7 +15,7 @@ impl Chance {
     }
 
     /// The next number, uniform over all 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -25,6 +25,6 @@ impl Chance {
     /// A number in `low..=high`. Both ends can occur.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         debug_assert!(low <= high, "an empty range {low}..={high}");
-        low + self.next() % (high - low + 1)
+        low + self.draw() % (high - low + 1)
     }
 }

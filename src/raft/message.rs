@@ -41,7 +41,7 @@ impl std::fmt::Display for RequestId {
 }
 
 /// A write that is to be applied exactly once.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Request {
     /// Its name.
     pub id: RequestId,
@@ -52,7 +52,7 @@ pub struct Request {
 }
 
 /// What a log entry carries.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Payload {
     /// A new leader's first entry, so that it learns what is committed (§8).
     Noop,
@@ -61,7 +61,7 @@ pub enum Payload {
 }
 
 /// A log entry (Figure 2): "command for state machine, and term when entry was received by leader".
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Entry {
     /// Its position, from 1.
     pub index: Index,
@@ -91,7 +91,7 @@ impl Entry {
 }
 
 /// The calls of Figure 2 and Figure 13 and their replies. All begin with the sender's `term`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Rpc {
     /// "Invoked by candidates to gather votes" (§5.2).
     RequestVote {
@@ -166,7 +166,7 @@ pub enum Rpc {
 }
 
 /// How an `AppendEntries` went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum AppendOutcome {
     /// The logs agree up to this index (prevLogIndex and the entries of the message).
     Matched(Index),
@@ -205,6 +205,24 @@ pub enum Wanted {
         /// What to read.
         query: Query,
     },
+}
+
+impl Wanted {
+    /// The request's name.
+    pub fn id(&self) -> RequestId {
+        match self {
+            Wanted::Write(request) => request.id,
+            Wanted::Read { id, .. } => *id,
+        }
+    }
+
+    /// Its approximate size in bytes, for bounding a message.
+    pub fn size(&self) -> usize {
+        match self {
+            Wanted::Write(request) => 48 + request.command.size(),
+            Wanted::Read { query, .. } => 32 + query.size(),
+        }
+    }
 }
 
 /// Everything that one node sends to another.

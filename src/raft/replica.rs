@@ -31,6 +31,9 @@ const SNAPSHOT_EVERY: Index = 16_384;
 /// and replaces the log when so many more are applied, so that a follower that is a little behind gets entries.
 const SNAPSHOT_LAG: Index = 8_192;
 
+/// About so many bytes are forwarded in one message at most.
+const MESSAGE_BYTES: usize = 8 << 20;
+
 /// What a client wants of this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
@@ -208,7 +211,10 @@ impl Replica {
             let me = reign.0;
             self.lead(&me, wanted, effects);
         } else {
-            effects.send.push(Outgoing { to: reign.0, message: Message::Forward(wanted) });
+            let message = |wanted| Outgoing { to: reign.0.clone(), message: Message::Forward(wanted) };
+            // If one request of a client were lost, its later ones must not come first.
+            let same_client = |a: &Wanted, b: &Wanted| a.id().client == b.id().client;
+            effects.send.extend(portions(wanted, Wanted::size, same_client).into_iter().map(message));
         }
     }
 
@@ -309,7 +315,15 @@ impl Replica {
         if origin == self.node.name() {
             replies.into_iter().for_each(|(id, reply)| self.answer(id, Ok(reply), effects));
         } else {
-            effects.send.push(Outgoing { to: origin.into(), message: Message::ForwardReply(replies) });
+            let name = self.node.name();
+            let fitting = |(id, reply): (RequestId, Reply)| match reply.size() {
+                size if size <= MESSAGE_BYTES => (id, reply),
+                _ => (id, Reply::Error(format!("ERR the answer is too large to be forwarded; ask {name} itself"))),
+            };
+            let replies = replies.into_iter().map(fitting).collect();
+            for portion in portions(replies, |(_, reply)| reply.size(), |_, _| false) {
+                effects.send.push(Outgoing { to: origin.into(), message: Message::ForwardReply(portion) });
+            }
         }
     }
 
@@ -356,6 +370,24 @@ impl Replica {
             effects.happened.push(Happening::Asked { request, text, forwarded_to });
         }
     }
+}
+
+/// Cuts what is to be sent into messages of bounded size, but not between items that belong together.
+fn portions<T>(items: Vec<T>, size: impl Fn(&T) -> usize, together: impl Fn(&T, &T) -> bool) -> Vec<Vec<T>> {
+    let (mut portions, mut bytes): (Vec<Vec<T>>, usize) = (Vec::new(), 0);
+    for item in items {
+        bytes += size(&item);
+        match portions.last_mut() {
+            Some(last) if bytes <= MESSAGE_BYTES || last.last().is_some_and(|before| together(before, &item)) => {
+                last.push(item);
+            }
+            _ => {
+                bytes = size(&item);
+                portions.push(vec![item]);
+            }
+        }
+    }
+    portions
 }
 
 /// Why a client got no answer.

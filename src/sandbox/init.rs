@@ -12,7 +12,7 @@ use std::process::{Child, Command};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, execv, sethostname};
@@ -88,6 +88,7 @@ fn run(name: &str, seed: &str, alive: RawFd, ready: RawFd) -> Result<u8> {
             polled => drop(polled.when(|| "waiting")?),
         }
         if watched[1].revents().is_some_and(|events| !events.is_empty()) {
+            let_finish(keeper, &caught);
             return Ok(0);
         }
         while let Ok(Some(signal)) = caught.read_signal() {
@@ -98,6 +99,21 @@ fn run(name: &str, seed: &str, alive: RawFd, ready: RawFd) -> Result<u8> {
         if reap(keeper) {
             return Ok(5);
         }
+    }
+}
+
+/// How long the keeper may take to write down what it knows when the world closes.
+const LAST_WORDS: u16 = 500;
+
+/// Tells the keeper that the world closes and gives it a moment.
+fn let_finish(keeper: Pid, caught: &SignalFd) {
+    let _ = kill(keeper, Signal::SIGTERM);
+    while !reap(keeper) {
+        let mut watched = [PollFd::new(std::os::fd::AsFd::as_fd(caught), PollFlags::POLLIN)];
+        if !poll(&mut watched, LAST_WORDS).is_ok_and(|ready| ready > 0) {
+            return;
+        }
+        let _ = caught.read_signal();
     }
 }
 

@@ -14,11 +14,13 @@ use std::process::{Child, Command, Stdio};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork, setsid};
+use nix::unistd::{ForkResult, Pid, fork, setsid};
 
-use super::{Error, Result, While, ids, init, is_host_root, own_exe, place::Place, root::Root};
+use super::{Error, Result, While, cgroup, ids, init, is_host_root, machines, own_exe, place::Place, root::Root};
 
 /// What to open.
 #[derive(Debug, Clone)]
@@ -36,6 +38,8 @@ pub struct Spec {
 pub struct Opened {
     launcher: Child,
     alive: Option<OwnedFd>,
+    /// Whether it runs on the host itself, without namespaces.
+    pub on_host: bool,
     /// The world's place.
     pub place: Place,
 }
@@ -49,16 +53,50 @@ pub fn open(spec: &Spec) -> Result<Opened> {
     let (ready, ready_inside) = pipe_pair()?;
     let _ = std::fs::remove_file(spec.place.socket());
     let mut command = Command::new(own_exe()?);
+    let inherit = vec![alive_inside.as_raw_fd(), ready_inside.as_raw_fd()];
     command.arg0("terrarium-world").arg("world").arg(&spec.place.name).arg(spec.seed.to_string());
     command.args([alive_inside.as_raw_fd(), ready_inside.as_raw_fd()].map(|fd| fd.to_string()));
     command.arg(spec.work.as_deref().unwrap_or(Path::new("")));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let inherit = [alive_inside.as_raw_fd(), ready_inside.as_raw_fd()];
+    wait_ready(spec, command, false, inherit, (alive, ready), (alive_inside, ready_inside))
+}
+
+/// Opens a world where namespaces are refused: its keeper and nodes run on the host itself, on loopback addresses of their
+/// own (`loopback`, three bytes), and end with this process. Raft labs need no more.
+///
+/// # Errors
+/// As of [`open`].
+pub fn open_on_host(spec: &Spec, loopback: &str) -> Result<Opened> {
+    let (alive_inside, alive) = pipe_pair()?;
+    let (ready, ready_inside) = pipe_pair()?;
+    let _ = std::fs::remove_file(spec.place.socket());
+    let mut command = Command::new(own_exe()?);
+    command.arg0("terrarium").args(["keeper", &spec.place.name, &spec.seed.to_string()]);
+    command.arg(ready_inside.as_raw_fd().to_string()).arg(&spec.place.dir).process_group(0);
+    command.env(machines::LOOPBACK, loopback).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let inherit = vec![ready_inside.as_raw_fd()];
+    wait_ready(spec, command, true, inherit, (alive, ready), (alive_inside, ready_inside))
+}
+
+fn wait_ready(
+    spec: &Spec,
+    mut command: Command,
+    on_host: bool,
+    inherit: Vec<RawFd>,
+    (alive, ready): (OwnedFd, OwnedFd),
+    inside: (OwnedFd, OwnedFd),
+) -> Result<Opened> {
     // SAFETY: only async-signal-safe calls between fork and exec.
-    unsafe { command.pre_exec(move || inherit.iter().try_for_each(|fd| keep_on_exec(*fd))) };
-    let launcher = command.spawn().when(|| "starting the launcher")?;
-    drop((alive_inside, ready_inside));
-    let opened = Opened { launcher, alive: Some(alive), place: spec.place.clone() };
+    unsafe {
+        command.pre_exec(move || {
+            SigSet::all().thread_unblock()?;
+            prctl::set_pdeathsig(Signal::SIGKILL)?;
+            inherit.iter().try_for_each(|fd| keep_on_exec(*fd))
+        });
+    }
+    let launcher = command.spawn().when(|| "starting the world")?;
+    drop(inside);
+    let opened = Opened { launcher, alive: Some(alive), on_host, place: spec.place.clone() };
     let mut said = String::new();
     File::from(ready).read_to_string(&mut said).when(|| "waiting for the world")?;
     match said.lines().next() {
@@ -71,7 +109,11 @@ pub fn open(spec: &Spec) -> Result<Opened> {
 impl Drop for Opened {
     fn drop(&mut self) {
         self.alive.take();
+        if self.on_host {
+            let _ = kill(Pid::from_raw(self.launcher.id().cast_signed()), Signal::SIGTERM);
+        }
         let _ = self.launcher.wait();
+        cgroup::remove(&self.place);
     }
 }
 
@@ -119,8 +161,19 @@ pub fn main(args: &[std::ffi::OsString]) -> u8 {
     }
 }
 
+/// How many processes a world may have: a fork bomb inside stays inside. The kernel (≥ 5.14) counts by user namespace.
+const PROCESSES: u64 = 4096;
+
 fn outer_stage(args: &Args) -> Result<u8> {
     let _ = setsid();
+    umask(Mode::from_bits_truncate(0o022));
+    if is_host_root() {
+        cgroup::bound(&args.spec.place, PROCESSES);
+    } else {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NPROC).when(|| "reading the limit of processes")?;
+        let most = PROCESSES.min(hard);
+        setrlimit(Resource::RLIMIT_NPROC, most, most).when(|| "limiting the world's processes")?;
+    }
     prctl::set_pdeathsig(Signal::SIGKILL).when(|| "tying the world to its opener")?;
     new_namespaces(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID, ids::Ids::Outer)?;
     fork_and_wait(args, || {

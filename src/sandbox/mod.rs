@@ -28,11 +28,13 @@
 //! * [`launch`]: the outer stage; [`ids`]: who is mapped to whom; [`root`]: the private root; [`init`]: pid 1.
 //! * [`enter`]: `setns`, and waiting for a command as a shell expects. [`network`]: loopback and its addresses.
 //! * [`probe`]: what this machine allows.
+//! * [`cgroup`]: root's worlds are bounded too.
 //! * [`server`]: a machine of the world with a mount and uts namespace of its own.
 //!
 //! Left out: a seccomp filter. The wall is the user namespace; what the kernel allows an unprivileged user to do inside
 //! one is allowed here.
 
+pub mod cgroup;
 pub mod enter;
 pub mod ids;
 pub mod init;

@@ -26,7 +26,7 @@ pub async fn bring_up() -> Result<()> {
     let index = lo.map_or(1, |link| link.header.index);
     let up = LinkUnspec::new_with_index(index).up().build();
     handle.link().set(up).execute().await.when(|| "bringing the loopback up")?;
-    let all: Vec<Ipv4Addr> = machines::all().map(|(_, address)| address).chain([machines::SWITCH]).collect();
+    let all: Vec<Ipv4Addr> = machines::all().map(|(_, address)| address).chain([machines::switch()]).collect();
     for address in all {
         let add = handle.address().add(index, address.into(), 32).replace();
         add.execute().await.when(|| format!("adding {address} to the loopback"))?;

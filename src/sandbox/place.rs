@@ -78,9 +78,17 @@ impl Place {
     /// # Errors
     /// If the world runs already, or as of the files.
     pub fn claim(&self) -> Result<Flock<File>> {
-        for sub in
-            ["root", "journal", "log", "disk/lxc", "disk/data", "disk/mnt", "disk/srv", "disk/home", "disk/glusterd"]
-        {
+        for sub in [
+            "root",
+            "journal",
+            "log",
+            "disk/lxc",
+            "disk/data/brick1",
+            "disk/mnt",
+            "disk/srv",
+            "disk/home",
+            "disk/glusterd",
+        ] {
             let path = self.dir.join(sub);
             fs::create_dir_all(&path).when(|| format!("making {}", path.display()))?;
         }
@@ -125,8 +133,9 @@ impl Place {
     }
 }
 
-/// Removes the folders of worlds that `run` left behind when it was killed.
+/// Removes the folders and groups of worlds that `run` left behind when it was killed.
 pub fn heal() {
+    super::cgroup::heal();
     for place in all().unwrap_or_default() {
         if place.name.starts_with(PASSING) && !place.is_running() {
             let _ = place.remove();

@@ -15,7 +15,7 @@ use super::{Error, Result, While, machines};
 
 /// Where the servers' own folders are kept, inside the world.
 const KEPT: &str = "/run/terrarium/world/disk";
-/// A server's own places: its name below its kept folder, and where it is seen.
+/// A server's own places (`/data/brick1` is there from the start, as the disk of the quick start): its name below its kept folder, and where it is seen.
 const OWN: &[(&str, &str)] = &[
     ("data", "/data"),
     ("glusterd", "/var/lib/glusterd"),
@@ -48,6 +48,7 @@ pub fn become_server(name: &str) -> Result<()> {
         }
         mount(Some(&from), *seen, none, MsFlags::MS_BIND, none).when(|| format!("binding {seen}"))?;
     }
+    fs::create_dir_all("/data/brick1").when(|| "making /data/brick1")?;
     fs::write(format!("{KEPT}/{name}/hostname"), format!("{name}\n")).when(|| "writing its hostname")?;
     let hostname = format!("{KEPT}/{name}/hostname");
     mount(Some(hostname.as_str()), "/etc/hostname", none, MsFlags::MS_BIND, none).when(|| "binding /etc/hostname")

@@ -141,6 +141,8 @@ pub enum Effect {
     Tutor(Wish),
     /// The course must speak this language from now on.
     Speak(&'static str),
+    /// Language or theme was chosen: keep it for the next time.
+    Keep,
     /// These bytes were typed in the shell. Starts it if it does not run.
     Type(Vec<u8>),
     /// The shell's terminal has this many columns and rows; starts it if it does not run.

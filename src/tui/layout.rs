@@ -63,28 +63,30 @@ pub fn of(ui: &Ui, world: &World) -> Layout {
 fn arrange(body: Rect, (width, height): (u16, u16), ui: &Ui, world: &World) -> Vec<(PaneId, Rect)> {
     if width < 120 {
         let (guide, live) = rows(body, (body.height * 2 / 5).max(8));
-        return vec![(PaneId::Guide, guide), (ui.live, live)];
+        return vec![(PaneId::Guide, guide), (ui.live(world), live)];
     }
     let (guide, rest) = columns(body, (width * 2 / 5).clamp(46, 64));
     if height < 34 {
-        return vec![(PaneId::Guide, guide), (ui.live, rest)];
+        return vec![(PaneId::Guide, guide), (ui.live(world), rest)];
     }
     let shown = order(world);
     if width < 170 || height < 44 {
         let thirds = [rest.height * 2 / 5, rest.height * 3 / 10];
         let (first, rest) = rows(rest, thirds[0]);
         let (second, third) = rows(rest, thirds[1]);
-        return place(&[guide, first, second, third], 1, &shown, ui.live);
+        return place(&[guide, first, second, third], 1, &shown, ui.wanted);
     }
     let (left, right) = columns(rest, rest.width / 2);
     let (first, second) = rows(left, (left.height * 2 / 5).clamp(14, 20));
     let (third, fourth) = rows(right, right.height * 3 / 5);
-    place(&[guide, first, second, third, fourth], 2, &shown, ui.live)
+    place(&[guide, first, second, third, fourth], 2, &shown, ui.wanted)
 }
 
-/// Puts the panes in order into the rectangles; the live one into one of the last `live` rectangles if it is not there yet.
-fn place(areas: &[Rect], live: usize, order: &[PaneId], wanted: PaneId) -> Vec<(PaneId, Rect)> {
+/// Puts the panes in order into the rectangles. What the person wants, and else the shell, has the first of the last
+/// `live` rectangles if it is not there yet.
+fn place(areas: &[Rect], live: usize, order: &[PaneId], wanted: Option<PaneId>) -> Vec<(PaneId, Rect)> {
     let mut shown: Vec<PaneId> = order.iter().copied().take(areas.len()).collect();
+    let wanted = wanted.unwrap_or(PaneId::Shell);
     if !shown.contains(&wanted) {
         let at = areas.len() - live;
         shown[at] = wanted;

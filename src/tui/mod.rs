@@ -26,6 +26,7 @@ pub mod panes;
 mod pty;
 pub mod pulse;
 mod run;
+mod settings;
 pub mod shell;
 mod terminal;
 pub mod text;

@@ -62,6 +62,7 @@ fn open(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer, title: &str, rows: u
     let frame = Rect { y: area.y + (area.height - height) / 2, height, ..most };
     let outer = Rect { x: frame.x.saturating_sub(1), width: frame.width + 2, ..frame };
     ratatui::widgets::Widget::render(ratatui::widgets::Clear, outer, buffer);
+    buffer.set_style(outer.intersection(buffer.area), scene.of(Paint::Panel));
     let rule = "╌".repeat(frame.width.into());
     put(buffer, frame, frame.x, frame.y, &rule, scene.of(Paint::Accent));
     let bold = scene.of(Paint::Accent).add_modifier(ratatui::style::Modifier::BOLD);
@@ -115,12 +116,13 @@ fn why(scene: &Scene<'_>, id: &str, area: Rect) -> Vec<Line<'static>> {
     let chain = events::chain(scene.world, id);
     let begin = scene.world.recent.front().map_or(0, |e| e.at);
     let width = usize::from(room(area).width).saturating_sub(4);
+    let names = events::names(chain.iter().copied(), width);
     let mut lines = Vec::new();
     if chain.first().is_some_and(|e| e.cause.is_some()) {
         lines.push(Line::from(scene.span(Paint::Dim, scene.tr("why-older"))));
     }
     for (i, event) in chain.iter().enumerate() {
-        let mut line = events::line(scene, event, begin, width);
+        let mut line = events::line(scene, event, begin, names, width);
         line.spans.insert(0, scene.span(Paint::Accent, if i == 0 { "  " } else { "> " }));
         lines.push(line);
     }

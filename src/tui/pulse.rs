@@ -102,10 +102,14 @@ impl Pulse {
             return Some(Spot::Held);
         }
         let whole = delay(&flight.message.from, &flight.message.to).max(FLIGHT);
-        let share = self.elapsed(flight.sent, now) as f64 / whole as f64;
+        let share = match flight.ended {
+            // What has ended is past: it is shown to its end, though the world may stand by now.
+            Some(_) => now.saturating_sub(flight.sent) as f64 / whole as f64,
+            None => self.elapsed(flight.sent, now) as f64 / whole as f64,
+        };
         match flight.ended {
             Some((at, true)) => {
-                let at_share = (self.elapsed(flight.sent, at) as f64 / whole as f64).clamp(0.35, 0.75);
+                let at_share = (at.saturating_sub(flight.sent) as f64 / whole as f64).clamp(0.35, 0.75);
                 (now < at + 2 * FLIGHT).then_some(if share < at_share {
                     Spot::Way(share)
                 } else {
@@ -178,6 +182,16 @@ mod tests {
         assert_eq!(only(&pulse, 1000 * FLIGHT), Some(Spot::Held));
         pulse.see(&event(1000 * FLIGHT, What::Link(Link::Delivered { id: "n1#1".into() })));
         assert_eq!(only(&pulse, 1000 * FLIGHT + 1), None);
+    }
+
+    /// Freezing the world does not leave a message standing that had arrived before.
+    #[test]
+    fn what_has_arrived_does_not_freeze() {
+        let mut pulse = Pulse::default();
+        pulse.see(&sent(0));
+        pulse.see(&event(1, What::Link(Link::Delivered { id: "n1#1".into() })));
+        pulse.see(&event(2, What::Clock { speed: 1.0, frozen: true }));
+        assert_eq!(only(&pulse, 2 * FLIGHT), None);
     }
 
     /// While the world is frozen a timer stands, and afterwards it goes on from there.

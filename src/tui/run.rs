@@ -24,9 +24,8 @@ use crate::world::reporter::now;
 use super::action::{Action, Effect, Wish};
 use super::host::Host;
 use super::pty::{self, Pty};
+use super::settings::Settings;
 use super::terminal::Screen;
-use super::text::Texts;
-use super::theme::Theme;
 use super::tutor::Tutor;
 use super::ui::{FRAME, Place, Ui};
 use super::{update, view};
@@ -59,19 +58,23 @@ pub fn run(
     host: Arc<dyn Host>,
     tutor: impl FnOnce() -> Result<Arc<dyn Tutor>, String> + Send + 'static,
 ) -> io::Result<Gone> {
-    let mut screen = Screen::take()?;
+    let (mail, inbox) = mpsc::unbounded_channel();
+    let panics = mail.clone();
+    let told = move |panic| drop(panics.send(Mail::Act(Action::Replied(Err(panic)))));
+    let mut screen = Screen::take(told)?;
     let size = screen.terminal.size()?;
-    let ui = Ui::new(Texts::of_environment(), Theme::of_environment(), (size.width, size.height), now());
+    let settings = Settings::load();
+    let ui = Ui::new(settings.texts(), settings.theme(), (size.width, size.height), now());
     let world = World::default();
     screen.terminal.draw(|frame| view(&world, &ui, frame))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mail, inbox) = mpsc::unbounded_channel();
     let (shell, shelled) = mpsc::channel(16);
     let told = mail.clone();
     std::thread::spawn(move || told.send(Mail::Tutor(tutor())));
     let loop_ = Loop {
         screen,
         ui,
+        settings,
         world,
         host,
         tutor: None,
@@ -97,6 +100,7 @@ enum Due {
 struct Loop {
     screen: Screen,
     ui: Ui,
+    settings: Settings,
     world: World,
     host: Arc<dyn Host>,
     tutor: Option<Arc<dyn Tutor>>,
@@ -295,6 +299,7 @@ impl Loop {
             Effect::Shell(columns, rows) => return self.size_shell(columns, rows),
             Effect::Copy(text) => return self.copy(&text),
             Effect::Suspend => return self.suspend(),
+            Effect::Keep => self.settings.keep(&self.ui.texts, &self.ui.theme),
             Effect::Redraw => self.screen.forget()?,
         }
         Ok(())

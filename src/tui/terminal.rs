@@ -22,16 +22,19 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Takes the terminal, and sees to it that a panic of this thread gives it back before it speaks.
+    /// Takes the terminal, and sees to it that a panic of this thread gives it back before it speaks. What a panic of
+    /// another thread says is given to `told`, for it must not be written across the screen.
     ///
     /// # Errors
     /// As of the terminal.
-    pub fn take() -> io::Result<Self> {
+    pub fn take(told: impl Fn(String) + Send + Sync + 'static) -> io::Result<Self> {
         let (main, before) = (std::thread::current().id(), std::panic::take_hook());
         std::panic::set_hook(Box::new(move |panic| {
             if std::thread::current().id() == main {
                 give_back();
                 before(panic);
+            } else {
+                told(panic.to_string().replace('\n', " "));
             }
         }));
         take()?;

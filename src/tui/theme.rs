@@ -38,6 +38,7 @@ pub enum Paint {
     Heading,
     Code,
     Match,
+    Panel,
 }
 
 /// Every paint with its name in the theme files.
@@ -71,6 +72,7 @@ const PAINTS: &[(Paint, &str)] = &[
     (Paint::Heading, "heading"),
     (Paint::Code, "code"),
     (Paint::Match, "match"),
+    (Paint::Panel, "panel"),
 ];
 
 /// The themes there are: name and file.

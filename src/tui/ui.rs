@@ -4,7 +4,7 @@ use crate::world::{Command, World};
 
 use super::guide::{Card, Guide};
 use super::layout::{self, Layout};
-use super::panes::{Go, PaneId, cluster, events, output};
+use super::panes::{Go, PaneId, cluster, events, order, output, union};
 use super::pulse::Pulse;
 use super::shell::Shell;
 use super::text::Texts;
@@ -35,8 +35,8 @@ pub struct Ui {
     pub guide: Guide,
     /// The focused pane.
     pub focus: PaneId,
-    /// The pane that is shown beside the guide where there is room for one.
-    pub live: PaneId,
+    /// The pane that the person wants beside the guide where there is room for one; none chosen: the world's own.
+    pub wanted: Option<PaneId>,
     /// Whether the focused pane has the whole screen.
     pub zoom: bool,
     /// What lies over the panes.
@@ -57,6 +57,12 @@ pub struct Ui {
     pub guide_scroll: Scroll,
     /// Where the log is scrolled to.
     pub log_scroll: Scroll,
+    /// Where the volume pane is scrolled to.
+    pub volume_scroll: Scroll,
+    /// Where the container pane is scrolled to.
+    pub container_scroll: Scroll,
+    /// The union pane.
+    pub union: union::State,
     /// The cluster pane.
     pub cluster: cluster::State,
     /// The output pane.
@@ -150,7 +156,7 @@ impl Ui {
             card: 0,
             guide: Guide::default(),
             focus: PaneId::Guide,
-            live: PaneId::Cluster,
+            wanted: None,
             zoom: false,
             overlay: None,
             notice: None,
@@ -161,6 +167,9 @@ impl Ui {
             pulse: Pulse::default(),
             guide_scroll: Scroll::default(),
             log_scroll: Scroll::end(),
+            volume_scroll: Scroll::default(),
+            container_scroll: Scroll::default(),
+            union: union::State::default(),
             cluster: cluster::State::default(),
             output: output::State::default(),
             events: events::State::default(),
@@ -171,6 +180,11 @@ impl Ui {
     /// Where everything stands.
     pub fn layout(&self, world: &World) -> Layout {
         layout::of(self, world)
+    }
+
+    /// The pane beside the guide where there is room for one.
+    pub fn live(&self, world: &World) -> PaneId {
+        self.wanted.or_else(|| order(world).get(1).copied()).unwrap_or(PaneId::Shell)
     }
 
     /// The width and height of a pane's inside; zeros if it is not shown.

@@ -87,19 +87,24 @@ fn clock(scene: &Scene<'_>) -> String {
     scene.ui.texts.with("clock-slow", &[("n", slower.into())])
 }
 
-/// Last row: a notice, or the keys that matter now.
+/// Last row: a notice, or the keys that matter now; the way back always among them.
 fn footer(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     if let Some(notice) = &scene.ui.notice {
         let text = clip(&notice.text, area.width.into());
         return put(buffer, area, area.x, area.y, &text, scene.of(notice.paint));
     }
+    let hints = hints(scene);
+    let length = |(key, what): &(String, String)| columns(key) + 1 + columns(what);
+    let mut room = usize::from(area.width).saturating_sub(hints.last().map_or(0, length));
     let mut line = Line::default();
-    for (key, what) in hints(scene) {
-        let (key, what) = (format!("{key} "), format!("{what}   "));
-        if line.width() + columns(&key) + columns(what.trim_end()) > area.width.into() {
-            break;
+    for (i, hint) in hints.iter().enumerate() {
+        let last = i + 1 == hints.len();
+        if !last && length(hint) + 3 > room {
+            continue;
         }
-        line.spans.extend([scene.span(Paint::Key, key), scene.span(Paint::Dim, what)]);
+        room = room.saturating_sub(length(hint) + 3);
+        line.spans.push(scene.span(Paint::Key, format!("{} ", hint.0)));
+        line.spans.push(scene.span(Paint::Dim, format!("{}   ", hint.1)));
     }
     put_line(buffer, area, area.y, &line);
 }
@@ -111,25 +116,28 @@ fn hints(scene: &Scene<'_>) -> Vec<(String, String)> {
     if ui.in_shell() {
         return vec![short(Verb::Leader)];
     }
-    let mut verbs = match ui.place {
-        Place::List => vec![Verb::Enter, Verb::Down, Verb::Up, Verb::Language, Verb::Theme],
-        Place::Opening(_) => vec![],
+    let mut hints: Vec<_> = [Verb::Help, Verb::Palette].map(short).into();
+    match ui.place {
+        Place::List => hints.extend([Verb::Enter, Verb::Down, Verb::Up, Verb::Language, Verb::Theme].map(short)),
+        Place::Opening(_) => {}
         Place::Lab(_) => {
             let next = if ui.guide.passed { Verb::Next } else { Verb::Hint };
+            if ui.focus == PaneId::Guide && ui.guide.open_question().is_some() {
+                hints.push((key_of(Verb::Enter).unwrap_or_default(), scene.tr("short-answer")));
+            }
             let pane: &[Verb] = match ui.focus {
-                PaneId::Guide if ui.guide.open_question().is_some() => &[Verb::Enter],
                 PaneId::Cluster => &[Verb::Kill, Verb::Start, Verb::Cut, Verb::Heal],
+                PaneId::Messages => &[Verb::Deliver, Verb::Drop, Verb::Double],
                 PaneId::Events => &[Verb::Why, Verb::Filter],
                 PaneId::Output => &[Verb::Filter],
                 _ => &[],
             };
-            let lab = [Verb::Check, next, Verb::Freeze, Verb::NextPane, Verb::Zoom];
-            pane.iter().copied().chain(lab).collect()
+            hints.extend(pane.iter().copied().map(short));
+            hints.extend([Verb::Check, next, Verb::NextPane, Verb::Freeze, Verb::Zoom].map(short));
         }
-    };
-    verbs.splice(0..0, [Verb::Help, Verb::Palette]);
-    verbs.push(Verb::Back);
-    verbs.into_iter().map(short).collect()
+    }
+    hints.push(short(Verb::Back));
+    hints
 }
 
 /// The lab is being opened.
@@ -161,7 +169,7 @@ fn title(scene: &Scene<'_>, id: PaneId, area: Rect, buffer: &mut Buffer) {
         return;
     }
     let pane = id.pane();
-    let digit = PANES.iter().position(|p| p.id == id).map_or(0, |i| i + 1);
+    let digit = PANES.iter().position(|p| p.id == id).map_or(0, |i| (i + 1) % 10);
     let focused = scene.ui.focus == id;
     let name = format!("{digit} {}", scene.tr(&format!("pane-{}", pane.name)));
     let (text, style) = if focused {

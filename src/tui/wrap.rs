@@ -13,7 +13,7 @@ type Glyph = (char, Style, usize);
 
 /// The line in pieces of at most `width` columns; the items of a list hang under their own text.
 pub fn wrap(line: &Line<'_>, width: usize) -> Vec<Line<'static>> {
-    let glyphs: Vec<Glyph> = line.spans.iter().flat_map(|span| glyphs(span, line.style)).collect();
+    let glyphs = joined(line.spans.iter().flat_map(|span| glyphs(span, line.style)).collect());
     let indent = hang(&glyphs).min(width / 2);
     let (mut lines, mut rest) = (Vec::new(), glyphs.as_slice());
     loop {
@@ -33,6 +33,13 @@ pub fn wrap(line: &Line<'_>, width: usize) -> Vec<Line<'static>> {
 fn glyphs<'a>(span: &'a Span<'_>, under: Style) -> impl Iterator<Item = Glyph> + 'a {
     let style = under.patch(span.style);
     span.content.chars().map(move |c| (c, style, c.width().unwrap_or(0)))
+}
+
+/// Without the blanks between two wide characters: there a line of the source ended, and Chinese has no blanks.
+fn joined(glyphs: Vec<Glyph>) -> Vec<Glyph> {
+    let wide = |i: usize| glyphs.get(i).is_some_and(|g| g.2 == 2);
+    let kept = |i: &usize| glyphs[*i].0 != ' ' || *i == 0 || !(wide(i - 1) && wide(i + 1));
+    (0..glyphs.len()).filter(kept).map(|i| glyphs[i]).collect()
 }
 
 /// How many glyphs go on this line.
@@ -109,6 +116,7 @@ mod tests {
     fn chinese_breaks_between_characters() {
         assert_eq!(wrapped("领导者发送心跳，任期不变", 14), ["领导者发送心", "跳，任期不变"]);
         assert_eq!(wrapped("节点 n1 当选", 8), ["节点 n1 ", "当选"]);
+        assert_eq!(wrapped("角色 （L", 20), ["角色（L"]);
     }
 
     /// An item's second line stands under its first word.

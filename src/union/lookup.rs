@@ -7,8 +7,7 @@
 //! whiteout the name is visible and hides what is lower, as in an OCI layer (AUFS calls that an I/O error).
 
 use std::ffi::{OsStr, OsString};
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::branch::{At, Branch, Errno, Key, Kind, Result, Stat};
@@ -181,6 +180,11 @@ impl<B: Branch> Union<B> {
         });
     }
 
+    /// The held node that has a copy of this identity.
+    pub fn node_of(&self, key: Key) -> Option<Arc<Node<B>>> {
+        self.table.lock().unwrap().by_key(key)
+    }
+
     /// Takes back `count` look-ups of a number.
     pub fn forget(&self, ino: u64, count: u64) {
         let gone = self.table.lock().unwrap().forget(ino, count);
@@ -218,7 +222,11 @@ fn refresh<B: Branch>(node: &Node<B>, parent: &Arc<Node<B>>, name: &OsStr, found
     let named = state.names.iter().any(|(p, n)| p.ino == parent.ino && n == name);
     let before = state.places.iter().map(|p| p.key).chain([state.key]).collect();
     if node.kind == Kind::Dir {
-        state.places = found.places.clone().into();
+        let same = state.places.len() == found.places.len()
+            && state.places.iter().zip(&found.places).all(|(a, b)| a.key == b.key);
+        if !same {
+            state.places = found.places.clone().into();
+        }
         state.floor = floor;
         if !named {
             state.names.clear();
@@ -257,5 +265,6 @@ fn new_node<B: Branch>(ino: u64, parent: &Arc<Node<B>>, name: &OsStr, found: &Fo
         lookups: AtomicU64::new(0),
         state: RwLock::new(state),
         listing: Mutex::new(None),
+        watched: AtomicUsize::new(0),
     }
 }

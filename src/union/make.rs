@@ -91,7 +91,9 @@ impl<B: Branch> Union<B> {
         };
         let stat = branch.stat(At::Name(&at.dir, name))?;
         let owned = self.own(branch, &at.dir, name, caller, stat, mode);
-        let stat = owned.inspect_err(|_| drop(branch.unlink(&at.dir, name)))?;
+        let stat = owned.inspect_err(|_| {
+            let _ = branch.unlink(&at.dir, name);
+        })?;
         Ok((stat, file))
     }
 
@@ -112,9 +114,9 @@ impl<B: Branch> Union<B> {
         if !opaque {
             branch.mkdir(&at.dir, name, mode)?;
             let stat = branch.stat(At::Name(&at.dir, name))?;
-            return self
-                .own(branch, &at.dir, name, caller, stat, mode)
-                .inspect_err(|_| drop(branch.rmdir(&at.dir, name)));
+            return self.own(branch, &at.dir, name, caller, stat, mode).inspect_err(|_| {
+                let _ = branch.rmdir(&at.dir, name);
+            });
         }
         self.under_temporary(changes, at, name, |temporary| {
             branch.mkdir(&at.dir, temporary, mode)?;

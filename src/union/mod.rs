@@ -194,6 +194,11 @@ impl<B: Branch> Union<B> {
         self.table.lock().unwrap().all()
     }
 
+    /// Reports on behalf of the role around the core.
+    pub fn report(&self, happening: impl FnOnce() -> Happening) {
+        self.tell(happening);
+    }
+
     /// Reports, if anybody listens.
     fn tell(&self, happening: impl FnOnce() -> Happening) {
         if self.host.is_watched() {
@@ -201,3 +206,6 @@ impl<B: Branch> Union<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

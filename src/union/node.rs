@@ -90,6 +90,8 @@ pub struct Node<B: Branch> {
     pub state: RwLock<State<B>>,
     /// The merged listing that a reader of the directory is going through.
     pub listing: Mutex<Option<Arc<Listing>>>,
+    /// Which copies of a directory are watched for direct changes: a mark of the watcher's, 0 at first.
+    pub watched: AtomicUsize,
 }
 
 /// An open file below.

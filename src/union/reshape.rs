@@ -370,6 +370,7 @@ fn root_node<B: Branch>(first: &Place<B>) -> Node<B> {
         lookups: AtomicU64::new(1),
         state: RwLock::new(state),
         listing: Mutex::new(None),
+        watched: AtomicUsize::new(0),
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::definition::Volume;
+use super::handshake::Defrag;
 use super::xattr::Kind;
 
 /// Something that happened in the volume part of the world. Bricks are named as in the volume: `server1:/data/brick1/gv0`.
@@ -11,6 +12,18 @@ use super::xattr::Kind;
 pub enum Happening {
     /// A volume is this from now on (reported by a manager).
     Volume(Box<Volume>),
+    /// A manager knows these others, each with whether it is connected to it (reported by a manager).
+    Pool {
+        /// The others, by name.
+        peers: Vec<(String, bool)>,
+    },
+    /// How far one server is with a rebalance, or with moving files off bricks that are to go (reported by its manager).
+    Task {
+        /// What it is: `Rebalance`, `Remove brick`.
+        label: String,
+        /// The figures.
+        progress: Defrag,
+    },
     /// A volume was deleted.
     Deleted {
         /// Its name.

@@ -146,6 +146,27 @@ mod tests {
         assert!(check("timeout-of-nothing", "10").is_err());
     }
 
+    /// An option that is said to act is read by name somewhere in the volume's code, outside of the table.
+    #[test]
+    fn what_is_said_to_act_is_read() {
+        fn texts(dir: &std::path::Path, out: &mut String) {
+            for entry in std::fs::read_dir(dir).unwrap().flatten().map(|e| e.path()) {
+                if entry.is_dir() {
+                    texts(&entry, out);
+                } else if !entry.ends_with("options/table.rs") && !entry.ends_with("volume/options.rs") {
+                    *out += &std::fs::read_to_string(entry).unwrap();
+                }
+            }
+        }
+        let mut all = String::new();
+        for dir in ["src/volume", "src/cli/gluster"] {
+            texts(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(dir), &mut all);
+        }
+        for row in TABLE.iter().filter(|row| row.support == Support::Acts) {
+            assert!(all.contains(&format!("\"{}\"", row.key)), "nothing reads {}", row.key);
+        }
+    }
+
     /// The table is well formed: keys are unique, and each default is a value that may be set.
     #[test]
     fn every_default_may_be_set() {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Name;
 use crate::volume::Happening;
 use crate::volume::definition::Volume;
+use crate::volume::handshake::Defrag;
 use crate::volume::xattr::Kind;
 
 /// How many of the last heals, moves, placements and steps the picture holds.
@@ -18,6 +19,10 @@ const LAST: usize = 100;
 pub struct Picture {
     /// The volumes by name, as the managers last told.
     pub volumes: BTreeMap<String, Volume>,
+    /// Whom each manager knows, and whether it is connected to it: `server1/glusterd` → (`server2`, true)…
+    pub pool: BTreeMap<Name, Vec<(Name, bool)>>,
+    /// What each manager last told of a volume's task: volume → manager → (`Rebalance`, figures).
+    pub tasks: BTreeMap<String, BTreeMap<Name, (String, Defrag)>>,
     /// The bricks by name.
     pub bricks: BTreeMap<Name, Brick>,
     /// Client, brick, whether they are connected.
@@ -87,8 +92,16 @@ impl Picture {
             Happening::Volume(volume) => {
                 self.volumes.insert(volume.name.clone(), (**volume).clone());
             }
+            Happening::Pool { peers } => {
+                self.pool.insert(who.into(), peers.clone());
+            }
+            Happening::Task { label, progress } => {
+                let of_volume = self.tasks.entry(progress.volume.clone()).or_default();
+                of_volume.insert(who.into(), (label.clone(), progress.clone()));
+            }
             Happening::Deleted { volume } => {
                 self.volumes.remove(volume);
+                self.tasks.remove(volume);
                 self.bricks.retain(|_, b| b.volume != *volume);
             }
             Happening::Connection { brick, up, .. } => {

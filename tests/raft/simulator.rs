@@ -5,44 +5,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use terrarium::raft::chance::Chance;
-use terrarium::raft::effects::{Effects, HardState, Persist};
+use terrarium::raft::effects::Effects;
 use terrarium::raft::kv::{Command, Query, Reply, Write};
-use terrarium::raft::log::Log;
 use terrarium::raft::message::{ClientId, Entry, Message, Outgoing, RequestId};
 use terrarium::raft::node::{Config, Node};
 use terrarium::raft::replica::{Asked, Replica};
-use terrarium::raft::snapshot::Snapshot;
 use terrarium::raft::{Index, Role, Term};
 
+use super::disk::Disk;
 use super::linearizable::{Call, Got, Op, check};
-
-/// What survives a crash.
-#[derive(Default)]
-struct Disk {
-    hard_state: HardState,
-    snapshot: Option<Snapshot>,
-    log: BTreeMap<Index, Entry>,
-    lives: u64,
-}
-
-impl Disk {
-    fn write(&mut self, persist: Persist) {
-        self.hard_state = persist.hard_state.unwrap_or(std::mem::take(&mut self.hard_state));
-        if let Some(snapshot) = persist.snapshot {
-            self.log = self.log.split_off(&(snapshot.index + 1));
-            self.snapshot = Some(snapshot);
-        }
-        if let Some((from, entries)) = persist.log {
-            self.log.split_off(&from);
-            self.log.extend(entries.into_iter().map(|entry| (entry.index, entry)));
-        }
-    }
-
-    fn log(&self) -> Log {
-        let base = self.snapshot.as_ref().map_or((0, 0), |s| (s.index, s.term));
-        Log::new(base, self.log.values().cloned().collect())
-    }
-}
 
 struct Flying {
     at: u64,
@@ -122,7 +93,7 @@ impl Cluster {
     }
 
     fn start(&mut self, i: usize) {
-        let seed = self.chance.next();
+        let seed = self.chance.draw();
         let peers = self.names.iter().filter(|name| **name != self.names[i]).cloned().collect();
         let config = Config { name: self.names[i].clone(), peers, seed };
         let disk = &mut self.disks[i];
@@ -265,7 +236,7 @@ impl Cluster {
         let lives = self.disks[self.clients[c].node].lives;
         let client = &mut self.clients[c];
         if client.session == ClientId(0) {
-            client.session = ClientId((client.node as u64) << 56 | lives << 32 | c as u64 + 1);
+            client.session = ClientId((client.node as u64) << 56 | lives << 32 | (c as u64 + 1));
             client.serial = 0;
         }
         client.serial += 1;

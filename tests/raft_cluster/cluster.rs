@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use redis_protocol::bytes::{Bytes, BytesMut};
@@ -17,6 +18,8 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 
 pub struct Cluster {
     pub names: Vec<String>,
+    /// Further arguments of each node.
+    pub arguments: Vec<String>,
     directory: tempfile::TempDir,
     network: String,
     children: Vec<Option<Child>>,
@@ -25,15 +28,30 @@ pub struct Cluster {
 impl Cluster {
     /// Starts `size` nodes and waits for a leader.
     pub fn start(size: usize) -> Self {
-        let mut cluster = Self {
-            names: (1..=size).map(|i| format!("n{i}")).collect(),
-            directory: tempfile::tempdir().expect("a directory"),
-            network: free_network(),
-            children: (0..size).map(|_| None).collect(),
-        };
+        let mut cluster = Self::new(size);
         (0..size).for_each(|i| cluster.start_node(i));
         cluster.leader();
         cluster
+    }
+
+    /// A cluster of which no node runs yet.
+    pub fn new(size: usize) -> Self {
+        Self {
+            names: (1..=size).map(|i| format!("n{i}")).collect(),
+            arguments: Vec::new(),
+            directory: tempfile::tempdir().expect("a directory"),
+            network: free_network(),
+            children: (0..size).map(|_| None).collect(),
+        }
+    }
+
+    pub fn peer_address(&self, i: usize) -> SocketAddr {
+        format!("{}.{}:7400", self.network, i + 1).parse().expect("an address")
+    }
+
+    /// Where a keeper may listen for node `i`. Without one there is none.
+    pub fn keeper_socket(&self, i: usize) -> PathBuf {
+        self.directory.path().join(format!("{}.sock", self.names[i]))
     }
 
     pub fn client_address(&self, i: usize) -> SocketAddr {
@@ -51,7 +69,8 @@ impl Cluster {
             command.args(["--peer", &format!("{}={}.{}:7400", self.names[peer], self.network, peer + 1)]);
         }
         command.arg("--data").arg(self.data(i)).args(["--seed", &i.to_string()]);
-        command.env("TERRARIUM_KEEPER", "/nonexistent").stdin(Stdio::null()).stderr(Stdio::null());
+        command.args(&self.arguments).env("TERRARIUM_KEEPER", self.keeper_socket(i));
+        command.stdin(Stdio::null()).stderr(Stdio::null());
         self.children[i] = Some(command.spawn().expect("a node starts"));
     }
 
@@ -61,10 +80,6 @@ impl Cluster {
             child.kill().expect("a child can be killed");
             child.wait().expect("a child can be waited for");
         }
-    }
-
-    pub fn pid(&self, i: usize) -> Option<u32> {
-        self.children[i].as_ref().map(Child::id)
     }
 
     /// A field of a node's INFO; nothing if it does not answer.
@@ -89,9 +104,9 @@ impl Cluster {
     /// Waits until all nodes have applied all they have, and that is the same.
     pub fn settle(&self) {
         wait_for("equal logs", || {
-            let all = || (0..self.names.len());
+            let all = 0..self.names.len();
             let indexes: Option<Vec<(String, String)>> =
-                all().map(|i| Some((self.info(i, "last_applied")?, self.info(i, "last_index")?))).collect();
+                all.map(|i| Some((self.info(i, "last_applied")?, self.info(i, "last_index")?))).collect();
             indexes?
                 .iter()
                 .map(|(applied, last)| (applied == last).then_some(last))
@@ -116,10 +131,11 @@ impl Drop for Cluster {
     }
 }
 
-/// A network of loopback addresses that nobody listens on: `127.x.y`.
+/// A network of loopback addresses that nobody listens on, and no other test of this process has: `127.x.y`.
 fn free_network() -> String {
-    let start = std::process::id();
-    let networks = (0..1000).map(|i| start.wrapping_mul(31).wrapping_add(i * 97));
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(31);
+    let networks = std::iter::repeat_with(|| start.wrapping_add(NEXT.fetch_add(1, Relaxed) * 97)).take(1000);
     let names = networks.map(|n| format!("127.{}.{}", 16 + n % 200, n / 200 % 250));
     let free = |network: &String| (1..=5).all(|i| TcpListener::bind(format!("{network}.{i}:6379")).is_ok());
     let mut free = names.filter(free);

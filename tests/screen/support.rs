@@ -39,6 +39,13 @@ impl Stage {
         stage
     }
 
+    /// The lab's screen over a union, a volume and containers.
+    pub fn storage(language: &str, width: u16, height: u16) -> Self {
+        let mut stage = Self::lab(language, width, height);
+        stage.world = demo::storage().world();
+        stage
+    }
+
     /// Something comes in.
     pub fn act(&mut self, action: Action) -> &mut Self {
         let effects = update(&mut self.ui, &self.world, action);

@@ -1,4 +1,6 @@
-//! `volume heal`: starts healing, and shows what waits for it.
+//! `volume heal`: starts healing, switches it on and off, and counts what waits for it.
+
+mod waiting;
 
 use super::session::{Failure, Outcome, Session};
 use super::status::by_brick;
@@ -25,13 +27,10 @@ pub fn heal(session: &Session, words: &[&str]) -> Outcome {
         [_, "statistics", ..] => {
             Err(Failure::text("gluster has `volume heal statistics`, terrarium does not: try `statistics heal-count`"))
         }
-        [name, "info"] => super::heal::info(session, name),
+        [name, "info", rest @ ..] => waiting::info(session, name, rest),
+        [name, "split-brain", rest @ ..] => waiting::resolve(session, name, rest),
         _ => Err(Failure::Usage(HEAL)),
     }
-}
-
-fn info(_session: &Session, name: &str) -> Outcome {
-    Err(Failure::text(format!("heal info of {name}: the client side is not there")))
 }
 
 fn launch(session: &Session, name: &str, full: bool) -> Outcome {

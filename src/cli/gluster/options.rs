@@ -23,7 +23,13 @@ pub fn set(session: &Session, words: &[&str]) -> Outcome {
         ["help" | "help-xml"] => return help(),
         [volume, "group", group] => {
             let ask = Ask::SetGroup { volume: (*volume).into(), group: (*group).into() };
-            return done(session, session.ask(&ask).map(drop));
+            let outcome = session.ask(&ask).map(drop);
+            if outcome.is_ok() {
+                eprintln!(
+                    "note: options of this group on which terrarium does not act are stored and shown (`volume set help`)"
+                );
+            }
+            return done(session, outcome);
         }
         [_, pairs @ ..] if !pairs.is_empty() && pairs.len() % 2 == 0 => {}
         _ => return Err(Failure::Usage(SET)),

@@ -54,7 +54,7 @@ fn show(session: &Session, name: &str, parts: &[&str], peek: bool) -> Outcome {
     let mut elements = vec![];
     for report in by_brick(&reports) {
         let Some(brick) = volume.bricks.get(report.index).map(|b| b.name()) else { continue };
-        let Some(Ok(value)) = &report.value else { continue };
+        let Some(value) = answered(&brick, report.value.as_ref()) else { continue };
         elements.push(node("brick", vec![leaf("brickName", &brick)]));
         if !session.xml {
             print!("{}", text(&brick, value, parts));
@@ -64,6 +64,18 @@ fn show(session: &Session, name: &str, parts: &[&str], peek: bool) -> Outcome {
         return session.say("", || node("volProfile", elements));
     }
     Ok(0)
+}
+
+/// What a brick answered; one that did not is said so.
+fn answered<'a>(brick: &str, value: Option<&'a Result<Value, String>>) -> Option<&'a Value> {
+    match value {
+        Some(Ok(value)) => Some(value),
+        Some(Err(why)) => {
+            eprintln!("Brick {brick}: {why}");
+            None
+        }
+        None => None,
+    }
 }
 
 fn text(brick: &str, value: &Value, parts: &[&str]) -> String {
@@ -158,7 +170,10 @@ pub fn top(session: &Session, words: &[&str]) -> Outcome {
     let (volume, reports) = session.query(name, About::Bricks(ask)).map_err(Failure::text)?;
     for report in by_brick(&reports) {
         let Some(brick) = volume.bricks.get(report.index).map(|b| b.name()) else { continue };
-        let Some(Ok(value)) = report.value.as_ref().filter(|_| only.is_none_or(|one| one == brick)) else { continue };
+        if only.is_some_and(|one| one != brick) {
+            continue;
+        }
+        let Some(value) = answered(&brick, report.value.as_ref()) else { continue };
         if clear {
             println!("Cleared stats for brick {brick}");
         } else {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::session::{Failure, Outcome, Session};
 use super::xml::{Node, leaf, node};
 use crate::volume::definition::Volume;
-use crate::volume::handshake::BrickAsk;
+use crate::volume::handshake::{BrickAsk, DefragState};
 use crate::volume::manager::protocol::{About, BrickReport, Report};
 use crate::volume::manager::task::{Task, state_label};
 
@@ -127,8 +127,8 @@ fn table(volume: &Volume, reports: &[Report], wanted: impl Fn(&str) -> bool, hea
         row(&mut out, &format!("Brick {name}"), &port, rdma, brick.pid);
     }
     for report in reports.iter().filter(|_| healers) {
-        if let Some(pid) = report.healer {
-            row(&mut out, &format!("Self-heal Daemon on {}", report.host), "N/A", "N/A", pid);
+        if let Some(healer) = report.healer {
+            row(&mut out, &format!("Self-heal Daemon on {}", report.host), "N/A", "N/A", healer.pid);
         }
     }
     out
@@ -147,10 +147,16 @@ fn row(out: &mut String, name: &str, port: &str, rdma: &str, pid: Option<i32>) {
     let _ = writeln!(out, "{rest:<44}{port:<10}{rdma:<11}{online:<8}{pid:<5}");
 }
 
-/// The volume's task as all servers know it: running if it runs anywhere.
+/// The volume's task as all servers know it: running if it runs anywhere, else the worst outcome.
 pub fn task(reports: &[Report]) -> Option<&Task> {
-    let known = || reports.iter().filter_map(|r| r.task.as_ref());
-    known().find(|t| t.is_running()).or_else(|| known().find(|t| t.progress.seconds > 0)).or_else(|| known().next())
+    let rank = |task: &&Task| match task.progress.state {
+        DefragState::InProgress => 4,
+        DefragState::Failed => 3,
+        DefragState::Stopped => 2,
+        DefragState::Completed => 1,
+        DefragState::NotStarted => 0,
+    };
+    reports.iter().filter_map(|r| r.task.as_ref()).max_by_key(rank)
 }
 
 fn tasks(volume: &Volume, reports: &[Report]) -> String {
@@ -270,8 +276,8 @@ fn element(volume: &Volume, reports: &[Report]) -> Node {
         nodes.push(process(&def.host, &def.path, &def.peer.to_string(), brick.pid, &brick.port.to_string()));
     }
     for report in reports {
-        if let Some(pid) = report.healer {
-            nodes.push(process("Self-heal Daemon", &report.host, &report.peer.to_string(), pid, "N/A"));
+        if let Some(healer) = report.healer {
+            nodes.push(process("Self-heal Daemon", &report.host, &report.peer.to_string(), healer.pid, "N/A"));
         }
     }
     let tasks = task(reports).map(|task| {
@@ -308,6 +314,7 @@ fn process(host: &str, path: &str, peer: &str, pid: Option<i32>, port: &str) -> 
 mod tests {
     use super::*;
     use crate::volume::definition::{Brick, Status};
+    use crate::volume::manager::protocol::Healer;
 
     fn volume() -> Volume {
         let brick = |n: usize| Brick {
@@ -333,7 +340,12 @@ mod tests {
 
     fn report(host: &str, index: usize, pid: Option<i32>, healer: i32) -> Report {
         let brick = BrickReport { index, pid, port: 52860, ..BrickReport::default() };
-        Report { host: host.into(), bricks: vec![brick], healer: Some(Some(healer)), ..Report::default() }
+        Report {
+            host: host.into(),
+            bricks: vec![brick],
+            healer: Some(Healer { pid: Some(healer) }),
+            ..Report::default()
+        }
     }
 
     /// The captured table, to the byte: a brick that is down, and a server that did not answer and has no line.

@@ -14,7 +14,7 @@ use nix::unistd::{self, Pid};
 
 use super::super::protocol::{Request, Status};
 use super::client::Client;
-use super::room::{become_user, run, stand_on};
+use super::room::{become_user, bound_processes, run, stand_on};
 use super::start::{code_of, code_of_failure};
 use super::sys::{self, Forked};
 use super::terminal::{self, Escape};
@@ -136,6 +136,7 @@ impl Attach {
             unsafe { libc::ioctl(slave.as_raw_fd(), libc::TIOCSCTTY, 0) };
             stand_on(slave).doing(|| "take the terminal")?;
         }
+        bound_processes();
         if !self.elevated {
             sys::bound_capabilities(status.capabilities).doing(|| "drop capabilities")?;
         }

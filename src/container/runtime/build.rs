@@ -25,7 +25,15 @@ pub fn host() -> Host {
     let find = |name: &&str| PROGRAM_DIRS.iter().map(|d| format!("{d}/{name}")).find(|p| Path::new(p).is_file());
     let busybox = find(&"busybox").and_then(static_busybox);
     let names = if busybox.is_some() { EXTRA } else { TOOLS };
-    Host { busybox, tools: names.iter().filter_map(find).collect() }
+    let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let machines = hosts.lines().filter(|l| l.starts_with("10.77.")).fold(String::new(), |all, l| all + l + "\n");
+    let own = own_program().map(|p| p.display().to_string());
+    Host { busybox, tools: names.iter().filter_map(find).collect(), own, machines }
+}
+
+/// Our own program, where it can be bound from.
+pub fn own_program() -> Option<PathBuf> {
+    std::env::current_exe().ok().filter(|p| p.is_file())
 }
 
 fn static_busybox(path: String) -> Option<(String, Vec<String>)> {
@@ -72,6 +80,7 @@ impl Maker<'_> {
             },
             Item::Copy(from, to) => copy_file(Path::new(from), &self.inside(to)),
             Item::Program(path) => self.carry(Path::new(path)),
+            Item::Needs(path) => self.carry_needs(Path::new(path), &fs::read(path)?),
         }
     }
 
@@ -98,8 +107,11 @@ impl Maker<'_> {
             fs::create_dir_all(folder)?;
         }
         copy_file(path, &target)?;
-        let bytes = fs::read(path)?;
-        let Ok(needs) = elf::read(&bytes) else { return self.carry_interpreter(&bytes) };
+        self.carry_needs(path, &fs::read(path)?)
+    }
+
+    fn carry_needs(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let Ok(needs) = elf::read(bytes) else { return self.carry_interpreter(bytes) };
         for library in &needs.libraries {
             if let Some(found) = self.find(library, &needs, path) {
                 self.carry(&found)?;

@@ -13,7 +13,7 @@ use super::{Doing, Error};
 /// Controllers of version 1 that a container is put under.
 const CONTROLLERS: &[&str] = &["memory", "pids", "freezer", "cpuacct", "cpu", "blkio", "cpuset"];
 /// So many processes may be in a container that says nothing of it, so that a fork bomb stays in its box.
-const MOST_PROCESSES: &str = "4096";
+const MOST_PROCESSES: &str = "1024";
 
 /// A hierarchy of the machine: its controllers (none: version 2) and our own group's directory in it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,12 +17,12 @@
 //! gets the kernel locks it. So masks stay, read-only stays read-only; and all powers that root in the container has are
 //! powers over its own namespaces, whether the world was opened by root or by an ordinary user.
 //!
-//! * [`store`]: `/var/lib/lxc`: configurations, includes, names. [`build`]: makes root filesystems.
+//! * [`store`]: `/var/lib/lxc`: configurations, includes, names. [`build`] and [`unpack`]: root filesystems.
 //! * [`start`]: the monitor and its children. [`room`]: what pid 1 does until it becomes the container's program.
 //! * [`monitor`]: the loop that waits, answers and reports. [`client`]: how the commands ask it.
 //! * [`seen`]: what a running container's room is made of, read from the kernel.
 //! * [`attach`]: enters a running container. [`terminal`]: a terminal passed through.
-//! * [`ids`], [`cgroup`], [`network`], [`freeze`]: what their names say. [`sys`]: system calls.
+//! * [`ids`], [`cgroup`], [`network`], [`freeze`], [`union`]: what their names say. [`sys`]: system calls.
 
 pub mod attach;
 pub mod build;
@@ -38,6 +38,8 @@ pub mod start;
 pub mod store;
 pub mod sys;
 pub mod terminal;
+pub mod union;
+pub mod unpack;
 
 /// What went wrong: what was being done, to what, and why it failed.
 #[derive(Debug, thiserror::Error)]

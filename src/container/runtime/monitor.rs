@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use super::super::{Happening, Room};
 use super::client::Client;
 use super::start::{self, Launch, Running};
 use super::store::Place;
-use super::{Doing, Error, freeze, sys};
+use super::{Doing, Error, freeze, sys, union};
 use crate::world::reporter::{Introduction, Question};
 use crate::world::wire::{Ask, read_frame, socket_path, write_frame};
 use crate::world::{Reporter, What};
@@ -53,6 +54,7 @@ pub struct Monitor {
     processes: Vec<(i32, String)>,
     ephemeral: bool,
     restart: bool,
+    union: Option<PathBuf>,
 }
 
 /// A connected command, and what it holds until it goes.
@@ -112,6 +114,7 @@ impl Monitor {
             processes: Vec::new(),
             ephemeral: spec.ephemeral,
             restart: false,
+            union: launch.union.clone(),
         })
     }
 
@@ -302,6 +305,9 @@ impl Monitor {
 
     fn end(&mut self) {
         self.running.cgroups.remove();
+        if let Some(point) = &self.union {
+            let _ = union::unmount(point); // somebody in the world sits there: then it stays, and is seen
+        }
         self.set_state(State::Stopped);
         let _ = fs::remove_file(self.place.socket());
         if self.ephemeral {

@@ -73,7 +73,7 @@ fn wait_for_go(line: &OwnedFd) -> Result<(), Error> {
 fn root_of(plan: &Plan) -> Result<String, Error> {
     let (none, bind) = (None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC);
     let path = match &plan.rootfs {
-        Rootfs::None => return Err(Error::said("there is no root filesystem")),
+        Rootfs::None | Rootfs::Aufs { .. } => return Err(Error::said("there is no root filesystem")),
         Rootfs::Dir(path) => {
             mount(Some(path.as_str()), path.as_str(), none, bind, none)
                 .doing(|| format!("open the root filesystem {path}"))?;
@@ -240,12 +240,23 @@ pub fn become_user((uid, gid): (u32, u32)) -> Result<(), Error> {
 
 fn limit(spec: &Spec) -> Result<(), Error> {
     use nix::sys::resource::{RLIM_INFINITY, setrlimit};
+    bound_processes();
     for (name, soft, hard) in &spec.prlimits {
         let kind = resource(name).ok_or_else(|| Error::said(format!("lxc.prlimit.{name}: no such limit")))?;
         let value = |v: &Option<u64>| v.unwrap_or(RLIM_INFINITY);
         setrlimit(kind, value(soft), value(hard)).doing(|| format!("set lxc.prlimit.{name}"))?;
     }
     Ok(())
+}
+
+/// So many processes may an ordinary user's container have, so that a fork bomb stays in its box. Root in it cannot raise it.
+const MOST_PROCESSES: u64 = 1024;
+
+/// Sets the bound on processes for ourselves and what we start; the kernel counts for each user namespace by itself.
+pub fn bound_processes() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let most = getrlimit(Resource::RLIMIT_NPROC).map_or(MOST_PROCESSES, |(_, hard)| hard.min(MOST_PROCESSES));
+    let _ = setrlimit(Resource::RLIMIT_NPROC, most, most);
 }
 
 fn resource(name: &str) -> Option<nix::sys::resource::Resource> {
@@ -273,10 +284,9 @@ fn resource(name: &str) -> Option<nix::sys::resource::Resource> {
 fn begin(role: &Role) -> Error {
     let spec = role.spec;
     let environment = environment(&spec.environment);
-    if !role.own_terminal {
-        if let Err(error) = take_console() {
-            return error;
-        }
+    let seated = if role.own_terminal { Ok(()) } else { take_console() };
+    if let Err(error) = seated {
+        return error;
     }
     if unistd::chdir(spec.init_cwd.as_str()).is_err() {
         return Error::said(format!("lxc.init.cwd: {} is not there", spec.init_cwd));

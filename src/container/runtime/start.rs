@@ -30,6 +30,8 @@ pub struct Launch {
     pub own_terminal: bool,
     /// Write pid 1's process id here.
     pub pidfile: Option<String>,
+    /// A union that was mounted for this start and is unmounted at its end.
+    pub union: Option<std::path::PathBuf>,
 }
 
 /// A container that runs.

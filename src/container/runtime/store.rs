@@ -135,5 +135,6 @@ pub fn facts(spec: &Spec) -> Result<Facts, Error> {
     let devices = DEVICES.iter().filter(|d| Path::new("/dev").join(d).exists()).map(|d| (*d).to_string()).collect();
     let read = |path: &String| fs::read_to_string(path).doing(|| format!("read lxc.mount.fstab {path}"));
     let fstabs = spec.fstabs.iter().map(read).collect::<Result<_, _>>()?;
-    Ok(Facts { devices, tty_group: ids::has_group(5), fstabs, own_network: !spec.shares_network() })
+    let own_program = super::build::own_program().map(|p| p.display().to_string());
+    Ok(Facts { devices, tty_group: ids::has_group(5), fstabs, own_network: !spec.shares_network(), own_program })
 }

@@ -19,6 +19,23 @@ pub struct OneLeader {
 #[serde(deny_unknown_fields)]
 pub struct NoLeader {}
 
+/// `leaders: {are: 2}`: so many live nodes take themselves for the leader, each in a term of its own.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leaders {
+    /// How many.
+    pub are: usize,
+}
+
+impl Look for Leaders {
+    fn look(&self, eyes: &Eyes) -> Finding {
+        let leaders = leaders(eyes);
+        let all: Vec<_> = leaders.iter().map(|(name, term)| format!("{name} (term {term})")).collect();
+        let finding = Finding::new("leaders", leaders.len() == self.are, if all.is_empty() { "none" } else { "saw" });
+        finding.with("are", self.are).with("leaders", all.join(", "))
+    }
+}
+
 impl Look for OneLeader {
     fn look(&self, eyes: &Eyes) -> Finding {
         let leaders = leaders(eyes);

@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::{Eyes, Finding, Look};
 use crate::world::Command;
 
-/// `on_disk: {node: n1, entry: SET x 5}`: the node's log on disk holds the entry; with `absent: true`, it does not.
+/// `on_disk: {node: n1, entry: SET x 5}`: the node's log on disk holds the entry; with `absent: true`, it does not, at least
+/// not behind what the node knew committed when the step began (an equal entry from before is another one).
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OnDisk {
@@ -50,7 +51,9 @@ impl Look for OnDisk {
         let finding = match log(eyes, &node) {
             Err(why) => Finding::new("on_disk", false, "unreadable").with("why", why),
             Ok(log) => {
-                let there = log.iter().rev().find(|e| e.text == entry);
+                let old = eyes.start.raft.nodes.get(&node).map_or(0, |n| n.commit);
+                let counts = |e: &&Entry| e.text == entry && (!self.absent || e.index > old);
+                let there = log.iter().rev().find(counts);
                 let finding =
                     Finding::new("on_disk", there.is_some() != self.absent, there.map_or("absent", |_| "there"));
                 let tail: Vec<_> = log.iter().rev().take(3).map(show).collect();

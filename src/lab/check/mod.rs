@@ -15,6 +15,7 @@
 
 pub(in crate::lab) use client::plain;
 pub(in crate::lab) use node::term_of;
+pub(in crate::lab) use union::server;
 
 mod answer;
 mod client;
@@ -27,9 +28,11 @@ mod link;
 mod logic;
 mod logs;
 mod node;
+mod process;
 mod shell;
 #[cfg(test)]
 mod tests;
+mod union;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -182,7 +185,8 @@ impl Eyes {
         work: impl FnOnce() -> Result<T, String> + Send + 'static,
     ) -> Result<T, String> {
         let (done, answer) = std::sync::mpsc::channel();
-        std::thread::spawn(move || done.send(work()));
+        let patient = std::thread::Builder::new().name("patient".into());
+        patient.spawn(move || done.send(work())).map_err(|e| format!("starting a thread: {e}"))?;
         let deadline = Instant::now() + limit;
         loop {
             match answer.recv_timeout(Duration::from_millis(50)) {
@@ -334,6 +338,7 @@ macro_rules! kinds {
 kinds! {
     "one_leader" OneLeader(leader::OneLeader),
     "no_leader" NoLeader(leader::NoLeader),
+    "leaders" Leaders(leader::Leaders),
     "node" Node(node::Node),
     "link" Link(link::Link),
     "clock" Clock(clock::Clock),
@@ -347,6 +352,9 @@ kinds! {
     "predicted" Predicted(answer::Predicted),
     "file" File(file::File),
     "shell" Shell(shell::Shell),
+    "process" Process(process::Process),
+    "union" Union(union::Union),
+    "served" Served(union::Served),
     "all" All(logic::All),
     "any" Any(logic::Any),
     "not" Not(logic::Not),

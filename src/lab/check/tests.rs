@@ -108,6 +108,10 @@ fn one_leader() {
     scene.leads("n2", 3);
     scene.state("n3", "leader", 2, Some("n3"));
     scene.fails("one_leader: {}", "one_leader.many");
+    scene.passes("leaders: {are: 2}");
+    scene.passes("node: {who: leader, term: 3}");
+    scene.passes("node: {who: leader:2, term: 2}");
+    scene.fails("leaders: {are: 1}", "leaders.saw");
     for node in ["n3", "n4", "n5"] {
         scene.ends(node);
     }
@@ -170,7 +174,11 @@ fn logs() {
     }
     scene.passes("logs_equal: {}");
     scene.passes("on_disk: {node: leader, entry: SET x 5}");
+    // Entry 1 was committed before the step, so it is not the one that must be absent; entry 2 is.
+    scene.passes("on_disk: {node: leader, entry: SET x 5, absent: true}");
+    scene.fake.answers("log n1", log(&[(1, 2, "SET x 5"), (2, 2, "SET x 5")]));
     scene.fails("on_disk: {node: leader, entry: SET x 5, absent: true}", "on_disk.there");
+    scene.fake.answers("log n1", log(&[(1, 2, "SET x 5")]));
     scene.fails("on_disk: {node: leader, entry: SET y 1}", "on_disk.absent");
     scene.passes("on_disk: {node: leader, entry: SET y 1, absent: true}");
     scene.fake.answers("log n3", log(&[(1, 3, "SET x 5")]));
@@ -334,4 +342,57 @@ fn logic() {
     let finding = named.look(&scene.eyes());
     assert_eq!((finding.hoped.key.as_str(), finding.saw.key.as_str()), ("mine", "mine-saw|no_leader.some"));
     assert!(matches!(named.kind, Kind::NoLeader(_)));
+}
+
+/// A process is up, down, paused, or never was.
+#[test]
+fn process() {
+    let scene = Scene::new();
+    scene.passes("process: {who: n1, is: up}");
+    scene.fails("process: {who: n1, is: down}", "process.up");
+    scene.fails("process: {who: nobody, is: down}", "process.nobody");
+    scene.ends("n1");
+    scene.passes("process: {who: n1, is: down}");
+    scene.fails("process: {who: n1, is: up}", "process.down");
+    scene.fake.tell("n2", r#"{"process":"paused"}"#);
+    scene.passes("process: {who: n2, is: paused}");
+}
+
+/// The live branches of a union, in order and with their permissions, and its options.
+#[test]
+fn union() {
+    let scene = Scene::new();
+    scene.fake.answers("ask mount:/m union", Err("nobody is called `mount:/m`".into()));
+    scene.fails("union: {at: /m}", "union.none");
+    let branches = json!([{"path": "/a", "permission": "rw"}, {"path": "/b", "permission": "ro+wh"}]);
+    let listing = json!({"branches": branches, "options": "udba=notify,create=rr"});
+    scene.fake.answers("ask mount:/m union", Ok(listing));
+    scene.passes("union: {at: /m}");
+    scene.passes("union: {at: /m, branches: [/a=rw, /b], has: [/b=ro+wh], lacks: [/c, /a=ro], options: [create=rr]}");
+    scene.fails("union: {at: /m, branches: [/a]}", "union.saw");
+    scene.fails("union: {at: /m, branches: [/b, /a]}", "union.saw");
+    scene.fails("union: {at: /m, has: [/a=ro]}", "union.saw");
+    scene.fails("union: {at: /m, lacks: [/b]}", "union.saw");
+    scene.fails("union: {at: /m, options: [create=mfs]}", "union.saw");
+}
+
+/// Which branch serves a name, as a check and as the answer of a question.
+#[test]
+fn served() {
+    let scene = Scene::new();
+    scene.fake.answers("ask mount:/m story /f", Err("no".into()));
+    scene.fails("served: {at: /m, path: /f, by: /x/b}", "served.unknown");
+    let copies = json!([{"branch": 0, "path": "/x/a"}, {"branch": 1, "path": "/x/b"}]);
+    scene.fake.answers("ask mount:/m story /f", Ok(json!({"served_by": 1, "copies": copies})));
+    scene.passes("served: {at: /m, path: /f, by: /x/b}");
+    scene.fails("served: {at: /m, path: /f, by: /x/a}", "served.saw");
+    scene.fails("served: {at: /m, path: /f, hidden: true}", "served.saw");
+    let find = |fact: &str| serde_yaml::from_str::<crate::lab::fact::Fact>(fact).unwrap().find(&scene.eyes());
+    assert_eq!(find("{served: {at: /m, path: /f}}").as_deref(), Some("b"));
+    scene.fake.answers("ask mount:/m story /f", Ok(json!({"served_by": null, "copies": copies})));
+    scene.passes("served: {at: /m, path: /f, hidden: true}");
+    scene.fails("served: {at: /m, path: /f, by: /x/b}", "served.hidden");
+    assert_eq!(find("{served: {at: /m, path: /f}}"), None);
+    scene.fake.shells("cat /f", " tea\n", 0);
+    assert_eq!((find("{shell: cat /f}").as_deref(), find("{shell: cat /g}")), (Some("tea"), None));
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// Whether SET looks before it writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Condition {
     /// NX: only if the key does not exist.
     IfAbsent,
@@ -15,7 +15,7 @@ pub enum Condition {
 }
 
 /// A command that changes the state machine.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Write {
     /// SET key value \[NX | XX\] \[GET\]; GETSET.
     Set {
@@ -91,6 +91,16 @@ impl Reply {
     /// `OK`.
     pub fn ok() -> Self {
         Reply::Status("OK".into())
+    }
+
+    /// Its approximate size in bytes, for bounding a message.
+    pub fn size(&self) -> usize {
+        match self {
+            Reply::Status(text) | Reply::Error(text) => 8 + text.len(),
+            Reply::Integer(_) | Reply::Bulk(None) => 8,
+            Reply::Bulk(Some(bytes)) => 8 + bytes.len(),
+            Reply::Array(replies) => 8 + replies.iter().map(Reply::size).sum::<usize>(),
+        }
     }
 
     pub(super) fn not_an_integer() -> Self {
@@ -196,6 +206,27 @@ impl Write {
             Write::Del(keys) => keys.iter().map(|key| key.len() + 8).sum(),
             Write::GetDel(key) | Write::Add(key, _) => key.len() + 8,
             Write::Flush => 0,
+        }
+    }
+}
+
+impl Query {
+    /// The bytes of its keys.
+    pub fn size(&self) -> usize {
+        match self {
+            Query::Get(key) | Query::StrLen(key) | Query::Keys(key) | Query::Type(key) => key.len(),
+            Query::MGet(keys) | Query::Exists(keys) => keys.iter().map(|key| key.len() + 8).sum(),
+            Query::DbSize => 0,
+        }
+    }
+}
+
+impl Command {
+    /// The bytes of its keys and values.
+    pub fn size(&self) -> usize {
+        match self {
+            Command::Write(write) => write.size(),
+            Command::Query(query) => query.size(),
         }
     }
 }

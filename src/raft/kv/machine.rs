@@ -168,20 +168,37 @@ fn count(keys: &[Bytes], mut holds: impl FnMut(&Bytes) -> bool) -> i64 {
     keys.iter().filter(|key| holds(key)).count() as i64
 }
 
-/// Redis's KEYS patterns: `*`, `?`, `[abc]`, `[^a]`, `[a-z]`, and `\` before a character that is meant.
+/// Redis's KEYS patterns: `*`, `?`, `[abc]`, `[^a]`, `[a-z]`, and `\` before a character that is meant. Behind a star that
+/// took too little, matching begins again one character later, so it takes no more than the product of both lengths.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    match pattern {
-        [] => text.is_empty(),
-        [b'*', rest @ ..] => (0..=text.len()).any(|skip| glob(rest, &text[skip..])),
-        [b'?', rest @ ..] => text.split_first().is_some_and(|(_, text)| glob(rest, text)),
-        [b'[', rest @ ..] => match (rest.iter().position(|&c| c == b']'), text.split_first()) {
-            (Some(end), Some((&c, text))) => in_class(&rest[..end], c) && glob(&rest[end + 1..], text),
-            _ => false,
-        },
-        [b'\\', c, rest @ ..] | [c, rest @ ..] => {
-            text.split_first().is_some_and(|(t, text)| t == c && glob(rest, text))
+    let (mut p, mut t) = (pattern, text);
+    let mut star: Option<(&[u8], &[u8])> = None;
+    loop {
+        if let [b'*', rest @ ..] = p {
+            (p, star) = (rest, Some((rest, t)));
+        } else if let Some(rest) = t.first().and_then(|&c| one(p, c)) {
+            (p, t) = (rest, &t[1..]);
+        } else if p.is_empty() && t.is_empty() {
+            return true;
+        } else {
+            let Some((behind, [_, later @ ..])) = star else { return false };
+            (p, t, star) = (behind, later, Some((behind, later)));
         }
     }
+}
+
+/// Matches one character with what a pattern begins with; gives the rest of the pattern.
+fn one(pattern: &[u8], c: u8) -> Option<&[u8]> {
+    let (matches, rest) = match pattern {
+        [] | [b'*', ..] => (false, pattern),
+        [b'?', rest @ ..] => (true, rest),
+        [b'[', rest @ ..] => {
+            let end = rest.iter().position(|&b| b == b']')?;
+            (in_class(&rest[..end], c), &rest[end + 1..])
+        }
+        [b'\\', meant, rest @ ..] | [meant, rest @ ..] => (*meant == c, rest),
+    };
+    matches.then_some(rest)
 }
 
 fn in_class(class: &[u8], c: u8) -> bool {
@@ -199,4 +216,84 @@ fn in_class(class: &[u8], c: u8) -> bool {
         class = rest;
     }
     found != negated
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Patterns match as in Redis, and a hostile one takes neither the stack nor the afternoon.
+    #[test]
+    fn keys_patterns() {
+        let yes: [(&str, &str); 9] = [
+            ("*", ""),
+            ("h?llo", "hello"),
+            ("h*llo", "heeello"),
+            ("h[ae]llo", "hallo"),
+            ("h[^e]llo", "hallo"),
+            ("h[a-b]llo", "hbllo"),
+            ("a\\*b", "a*b"),
+            ("*a*b", "xxaybab"),
+            ("**", "x"),
+        ];
+        let no: [(&str, &str); 6] =
+            [("", "x"), ("h?llo", "hllo"), ("h[ae]llo", "hillo"), ("a\\*b", "axb"), ("*a*b", "xxayba"), ("[a", "a")];
+        assert!(yes.iter().all(|(pattern, text)| glob(pattern.as_bytes(), text.as_bytes())));
+        assert!(no.iter().all(|(pattern, text)| !glob(pattern.as_bytes(), text.as_bytes())));
+        assert!(!glob("*a".repeat(500).as_bytes(), "a".repeat(499).as_bytes()));
+        assert!(glob(&[b'x'; 1_000_000], &[b'x'; 1_000_000]));
+    }
+
+    fn entry(index: Index, client: u64, serial: u64, settled: u64, command: Write) -> Entry {
+        let id = RequestId { client: ClientId(client), serial };
+        Entry { index, term: 1, payload: Payload::Request(Request { id, settled, command }) }
+    }
+
+    /// A request that comes again gets its first reply, until its client has it (§8).
+    #[test]
+    fn a_request_is_applied_once() {
+        let incr = || Write::Add("n".into(), 1);
+        let mut machine = Machine::default();
+        let mut apply =
+            |index, serial, settled| machine.apply(&entry(index, 7, serial, settled, incr())).map(|(_, r)| r);
+        assert_eq!(apply(1, 1, 1), Some(Reply::Integer(1)));
+        assert_eq!(apply(2, 1, 1), Some(Reply::Integer(1)), "again");
+        assert_eq!(apply(3, 2, 1), Some(Reply::Integer(2)));
+        assert_eq!(apply(4, 1, 1), Some(Reply::Integer(1)), "late, while the client may still wait");
+        assert_eq!(apply(5, 3, 3), Some(Reply::Integer(3)), "1 and 2 are settled");
+        assert_eq!(apply(6, 2, 1), None, "nobody waits for it, and it is not done again");
+        assert_eq!(machine.query(&Query::Get("n".into())), Reply::Bulk(Some("3".into())));
+    }
+
+    /// Only so many sessions are remembered, and the least used go first.
+    #[test]
+    fn old_sessions_are_forgotten() {
+        let mut machine = Machine::default();
+        let clients = SESSIONS as u64 + 10;
+        for client in 1..=clients {
+            machine.apply(&entry(client, client, 1, 1, Write::Append("x".into(), "y".into())));
+        }
+        assert_eq!(machine.sessions.len(), SESSIONS);
+        let known = |client| machine.reply_of(RequestId { client: ClientId(client), serial: 1 }).is_some();
+        assert!(!known(10) && known(11) && known(clients));
+    }
+
+    /// INCR keeps Redis's rules for what a number is.
+    #[test]
+    fn numbers() {
+        let mut machine = Machine::default();
+        let mut index = 0;
+        let mut run = |command| {
+            index += 1;
+            machine.apply(&entry(index, index, 1, 1, command)).map(|(_, reply)| reply)
+        };
+        let set =
+            |value: &'static str| Write::Set { key: "n".into(), value: value.into(), condition: None, get: false };
+        for text in ["01", "+1", " 1", "1.0", "x", ""] {
+            run(set(text));
+            assert_eq!(run(Write::Add("n".into(), 1)), Some(Reply::not_an_integer()), "{text:?}");
+        }
+        run(set("9223372036854775807"));
+        assert!(matches!(run(Write::Add("n".into(), 1)), Some(Reply::Error(text)) if text.contains("overflow")));
+    }
 }

@@ -162,5 +162,7 @@ impl Node {
         self.out.0.apply.clear();
         self.snapshot = Some(snapshot);
         self.tell(|| Happening::Snapshot { index, term });
+        self.tell(|| Happening::Committed { index });
+        self.tell(|| Happening::Applied { index });
     }
 }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-
 use super::read::Reads;
 use super::{HEARTBEAT, Node, State};
 use crate::raft::event::{Happening, Index, NodeName, Term};
@@ -190,7 +188,7 @@ impl Node {
             last_included_index: snapshot.index,
             last_included_term: snapshot.term,
             offset: from as u64,
-            data: Bytes::copy_from_slice(&snapshot.data[from..to]),
+            data: snapshot.data.slice(from..to),
             done: to == snapshot.data.len(),
             round: leader.reads.round(),
         };

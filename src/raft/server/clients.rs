@@ -19,8 +19,8 @@ use crate::raft::replica::Asked;
 
 /// A command may be so long; less than a frame between nodes.
 const MAX_COMMAND: usize = 8 << 20;
-/// So many requests of a pipeline are asked together at most.
-const RUN: usize = 512;
+/// So many requests of a pipeline, of about so many bytes, are asked together at most.
+const RUN: (usize, usize) = (512, 2 << 20);
 
 /// Takes clients' connections; their sessions are numbered from `session` on.
 pub async fn accept(listener: TcpListener, session: u64, inbox: mpsc::Sender<Input>) {
@@ -35,6 +35,18 @@ pub async fn accept(listener: TcpListener, session: u64, inbox: mpsc::Sender<Inp
         let session = Session { client: ClientId(session), serial: 0, inbox: inbox.clone() };
         tokio::spawn(session.serve(stream));
     }
+}
+
+/// A client that closed its side may still read what is answered soon.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Returns a moment after the client closed the connection: nobody waits for its answers then, and what it asked for is
+/// not to be sent again to the next leader. If it has sent more meanwhile, that is seen later.
+async fn gone(stream: &TcpStream) {
+    if let Ok(1..) = stream.peek(&mut [0]).await {
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(GRACE).await;
 }
 
 /// One word of what a client sent.
@@ -59,18 +71,22 @@ impl Session {
     async fn serve(mut self, mut stream: TcpStream) {
         let (mut input, mut output) = (BytesMut::with_capacity(4096), BytesMut::new());
         while let Ok(1..) = stream.read_buf(&mut input).await {
-            let going_on = self.answer_all(&mut input, &mut output).await;
+            let going_on = tokio::select! {
+                going_on = self.answer_all(&mut input, &mut output) => going_on,
+                () = gone(&stream) => break,
+            };
             if stream.write_all(&output).await.is_err() || !going_on {
                 break;
             }
             output.clear();
+            input.reserve(4096);
         }
         let _ = self.inbox.send(Input::Gone(self.client)).await;
     }
 
     /// Answers what has arrived whole. Says whether the connection goes on.
     async fn answer_all(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> bool {
-        let mut run = Vec::new();
+        let (mut run, mut bytes) = (Vec::new(), 0);
         loop {
             let step = match next(input) {
                 Ok(Some(words)) if words.is_empty() => continue,
@@ -84,9 +100,12 @@ impl Session {
             };
             match step {
                 Step::Ask(command) => {
-                    if !belongs(&run, &command) && !self.ask(&mut run, output).await {
-                        return false;
+                    if !belongs(&run, bytes, &command) {
+                        if !self.ask(&mut run, output).await {
+                            return false;
+                        }
                     }
+                    bytes = command.size() + if run.is_empty() { 0 } else { bytes };
                     run.push(command);
                 }
                 other => {
@@ -138,9 +157,10 @@ impl Session {
 }
 
 /// Whether a command may be asked together with the run: all write, or all read.
-fn belongs(run: &[Command], command: &Command) -> bool {
+fn belongs(run: &[Command], bytes: usize, command: &Command) -> bool {
     run.last().is_none_or(|last| matches!(last, Command::Write(_)) == matches!(command, Command::Write(_)))
-        && run.len() < RUN
+        && run.len() < RUN.0
+        && bytes + command.size() <= RUN.1
 }
 
 /// The words of the next whole command; of a line, if it is typed by hand (an "inline command").

@@ -167,16 +167,19 @@ impl Driver {
         Ok(())
     }
 
-    /// Carries out effects in the order that [`crate::raft::effects`] gives.
+    /// Carries out effects in the order that [`crate::raft::effects`] gives. That a client asked is told first: it is the
+    /// cause of the rest.
     async fn carry_out(&mut self, cause: Option<EventId>, effects: Effects) -> Result<(), Error> {
-        let Effects { replicate, persist, send, apply, readable, answer, happened } = effects;
+        let Effects { replicate, persist, send, apply, readable, answer, mut happened } = effects;
         debug_assert!(apply.is_empty() && readable.is_empty(), "a replica applies and reads by itself");
+        let later = happened.split_off(happened.iter().take_while(|h| matches!(h, Happening::Asked { .. })).count());
+        let (cause, _) = self.report(cause, happened);
         self.post(replicate, cause.as_ref());
         if !persist.is_empty() {
             self.disk.save(persist).await?;
         }
-        let cause = self.report(cause, happened);
-        self.post(send, cause.as_ref());
+        let (_, latest) = self.report(cause, later);
+        self.post(send, latest.as_ref());
         answer.into_iter().for_each(|(id, outcome)| self.settle(id.client, id.serial, outcome));
         Ok(())
     }
@@ -200,8 +203,10 @@ impl Driver {
         }
     }
 
-    /// Reports what happened, each thing caused by the one before. Gives the last event's id, else the cause.
-    fn report(&mut self, mut cause: Option<EventId>, happened: Vec<Happening>) -> Option<EventId> {
+    /// Reports what happened in one step. What has no cause yet (a timer rang, a client asked) is the cause of what follows.
+    /// Gives that cause, and the latest event that may have caused a message.
+    fn report(&mut self, mut cause: Option<EventId>, happened: Vec<Happening>) -> (Option<EventId>, Option<EventId>) {
+        let mut latest = cause.clone();
         for mut happening in happened {
             if let Happening::Timer { timeout_us } = &mut happening {
                 *timeout_us = self.clock.wall_us(*timeout_us);
@@ -212,9 +217,14 @@ impl Driver {
             if matches!(happening, Happening::State { .. }) {
                 self.state = Some(happening.clone());
             }
-            cause = Some(self.reporter.report(cause, What::Raft(happening)));
+            let timer = matches!(happening, Happening::Timer { .. });
+            let id = self.reporter.report(cause.clone(), What::Raft(happening));
+            if !timer {
+                cause = cause.or_else(|| Some(id.clone()));
+                latest = Some(id);
+            }
         }
-        cause
+        (cause, latest)
     }
 
     fn begin_run(&mut self, requests: &[Asked], answer: oneshot::Sender<Vec<Outcome>>) {
@@ -299,7 +309,9 @@ impl Driver {
         if begins {
             let node = self.replica.node();
             let (commit, applied) = (node.commit_index(), node.last_applied());
-            let mut now = vec![node.describe("watched"), Happening::Appended { entries: self.tail() }];
+            let mut now = vec![node.describe("watched")];
+            let entries = self.tail();
+            now.extend((!entries.is_empty()).then_some(Happening::Appended { entries }));
             now.extend([Happening::Committed { index: commit }, Happening::Applied { index: applied }]);
             let progress = node.progress().into_iter().flatten();
             now.extend(progress.map(|(peer, p)| Happening::Progress {

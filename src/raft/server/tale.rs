@@ -12,6 +12,7 @@ pub fn line(happening: &Happening, before: Option<&Happening>) -> Option<String>
                 nodes.join(", ")
             )
         }
+        Happening::State { why, .. } if why == "boot" => return None,
         Happening::State { term, role, leader, why, .. } => state(*term, *role, leader.as_ref(), why, before),
         Happening::Vote { term, candidate, granted: true, .. } => format!("votes for {candidate} in term {term}"),
         Happening::Vote { term, candidate, why, .. } => {

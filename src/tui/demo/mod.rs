@@ -4,8 +4,10 @@
 //! Five nodes; n1 leads term 2, replicates three entries; n5 is dead, the link n1 to n4 is cut, a message is held.
 
 mod host;
+mod storage;
 
 pub use host::DemoHost;
+pub use storage::storage;
 
 use crate::raft::{EntryView, Happening, Role};
 use crate::world::event::{Link, LinkRule, Message, Process};

@@ -9,7 +9,7 @@ use ratatui::text::Line;
 use crate::tui::action::{Effect, Verb};
 use crate::tui::theme::Paint;
 use crate::tui::ui::{Overlay, Scroll, Ui};
-use crate::tui::width::{clip, left};
+use crate::tui::width::{clip, columns, left};
 use crate::world::event::{Link, Process};
 use crate::world::{Event, What, World};
 
@@ -73,12 +73,17 @@ impl Kind {
     }
 
     fn has(self, what: &What) -> bool {
-        use crate::raft::Happening::{Applied, Progress, Timer};
+        use crate::raft::Happening::{Applied, Committed, Progress, State, Timer};
         match self {
             Self::All => true,
             Self::Messages => matches!(what, What::Link(link) if !matches!(link, Link::Rule { .. })),
             Self::Story => match what {
-                What::Raft(Timer { .. } | Progress { .. } | Applied { .. }) | What::Counters { .. } => false,
+                What::Raft(Timer { .. } | Progress { .. } | Applied { .. } | Committed { index: 0 }) => false,
+                What::Raft(State { why, .. }) => why != "watched",
+                What::Union(crate::union::Happening::Resolved { .. }) => false,
+                What::Volume(crate::volume::Happening::Brick { .. } | crate::volume::Happening::Step { .. }) => false,
+                What::Container(crate::container::Happening::Processes { .. }) => false,
+                What::Counters { .. } => false,
                 What::Link(link) => matches!(link, Link::Rule { .. }),
                 What::Process(Process::Started { role, .. }) => !role.is_empty(),
                 _ => true,
@@ -129,20 +134,31 @@ fn some(scene: &Scene<'_>, width: usize, first: usize, most: usize) -> Vec<Line<
     let events = shown(scene.world, scene.ui);
     let begin = scene.world.recent.front().map_or(0, |e| e.at);
     let focused = scene.ui.focus == PaneId::Events;
+    let names = names(events.iter().skip(first).take(most).copied(), width);
     let line = |(i, event): (usize, &&Event)| {
-        let line = line(scene, event, begin, width);
+        let line = line(scene, event, begin, names, width);
         if focused && i == at { line.patch_style(scene.of(Paint::Selected)) } else { line }
     };
     events.iter().enumerate().skip(first).take(most).map(line).collect()
 }
 
-/// One event: when (since the oldest that is kept), who, what.
-pub(crate) fn line(scene: &Scene<'_>, event: &Event, begin: u64, width: usize) -> Line<'static> {
+/// Columns for the names of who reported these events.
+pub(crate) fn names<'a>(events: impl Iterator<Item = &'a Event>, width: usize) -> usize {
+    events.map(|e| columns(short(&e.who))).max().unwrap_or(0).clamp(6, (width / 4).clamp(6, 24))
+}
+
+/// A reporter's name, without what its events tell anyway.
+fn short(who: &str) -> &str {
+    who.strip_prefix("container:").unwrap_or(who)
+}
+
+/// One event: when (since the oldest that is kept), who (in so many columns), what.
+pub(crate) fn line(scene: &Scene<'_>, event: &Event, begin: u64, names: usize, width: usize) -> Line<'static> {
     let (paint, text) = describe(&scene.ui.texts, event);
     let ms = event.at.saturating_sub(begin) / 1000;
     let when = format!("{:>3}:{:02}.{:03}", ms / 60_000, ms / 1000 % 60, ms % 1000);
-    let who = left(&event.who, 8);
-    let room = width.saturating_sub(21);
+    let who = left(short(&event.who), names);
+    let room = width.saturating_sub(13 + names);
     Line::from(vec![
         scene.span(Paint::Dim, format!("{when}  ")),
         scene.span(Paint::Title, format!("{who} ")),

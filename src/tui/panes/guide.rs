@@ -2,8 +2,8 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
-use ratatui::text::Line;
+use ratatui::style::{Modifier, Style};
+use ratatui::text::{Line, Span};
 use tui_markdown::{Options, StyleSheet};
 
 use crate::tui::action::{Effect, Verb};
@@ -140,10 +140,10 @@ impl Page<'_> {
     /// A title, and the text behind it on the same line.
     fn titled(&mut self, title: &str, paint: Paint, text: &str) {
         self.gap();
-        let style = self.scene.of(paint).add_modifier(ratatui::style::Modifier::BOLD);
+        let style = self.scene.of(paint).add_modifier(Modifier::BOLD);
         for (i, mut line) in markdown(text, &self.scene.ui.theme, self.width).into_iter().enumerate() {
             if i == 0 {
-                line.spans.insert(0, ratatui::text::Span::styled(format!("{title}  "), style));
+                line.spans.insert(0, Span::styled(format!("{title}  "), style));
             }
             self.line(&line);
         }
@@ -236,13 +236,34 @@ pub fn markdown(text: &str, theme: &Theme, width: usize) -> Vec<Line<'static>> {
     let table = u16::try_from(width).unwrap_or(u16::MAX);
     let options = Options::new(Sheet(theme.clone())).table_width(table);
     let text = tui_markdown::from_str_with_options(text, &options);
-    text.lines.into_iter().map(own).collect()
+    let mut block = false;
+    let mut lines = Vec::new();
+    for line in text.lines {
+        if line.spans.iter().any(|s| s.content.starts_with(FENCE)) {
+            block = !block;
+            lines.push(Line::default());
+        } else {
+            lines.push(own(line, block));
+        }
+    }
+    lines.dedup_by(|a, b| a.width() == 0 && b.width() == 0);
+    lines
 }
 
-fn own(line: Line<'_>) -> Line<'static> {
-    let spans = line.spans.into_iter().map(|s| ratatui::text::Span::styled(s.content.into_owned(), s.style));
-    Line { spans: spans.collect(), style: line.style, alignment: line.alignment }
+/// A line that borrows nothing. One that is nothing but code, a command to type, is indented like a block of code.
+fn own(line: Line<'_>, block: bool) -> Line<'static> {
+    let mut words = line.spans.iter().filter(|s| !s.content.trim().is_empty()).peekable();
+    let code = words.peek().is_some() && words.all(|s| line.style.patch(s.style).add_modifier.contains(CODE));
+    let indent = (block || code).then(|| Span::raw("    "));
+    let spans = line.spans.into_iter().map(|s| Span::styled(s.content.into_owned(), s.style.remove_modifier(CODE)));
+    let style = line.style.remove_modifier(CODE);
+    Line { spans: indent.into_iter().chain(spans).collect(), style, alignment: line.alignment }
 }
+
+/// Marks code until its lines are made; no theme uses it.
+const CODE: Modifier = Modifier::RAPID_BLINK;
+/// Stands for a code block's fence until the block is indented.
+const FENCE: char = '\u{2}';
 
 /// The theme as Markdown sees it.
 #[derive(Clone)]
@@ -256,10 +277,10 @@ impl StyleSheet for Sheet {
         ""
     }
     fn code(&self) -> Style {
-        self.0.of(Paint::Code)
+        self.0.of(Paint::Code).add_modifier(CODE)
     }
     fn code_block_fence(&self) -> &str {
-        ""
+        "\u{2}"
     }
     fn link(&self) -> Style {
         self.0.of(Paint::Accent)
@@ -281,5 +302,23 @@ impl StyleSheet for Sheet {
     }
     fn table_border(&self) -> Style {
         self.0.of(Paint::Line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CODE, Theme, markdown};
+
+    /// A command stands out, in a block or as a paragraph of its own, with colours and without; a word of code in a
+    /// sentence stays in it.
+    #[test]
+    fn commands_stand_out() {
+        for colourless in [false, true] {
+            let theme = Theme::new("dark", colourless);
+            let lines = markdown("Type `x`:\n\n`redis-cli GET x`\n\n```sh\nlab log n1\n```\n", &theme, 40);
+            let text: Vec<String> = lines.iter().map(ToString::to_string).collect();
+            assert_eq!(text.join("\n").trim_end(), "Type x:\n\n    redis-cli GET x\n\n    lab log n1");
+            assert!(lines.iter().flat_map(|l| &l.spans).all(|s| !s.style.add_modifier.contains(CODE)));
+        }
     }
 }

@@ -73,7 +73,7 @@ fn row(scene: &Scene<'_>, width: usize, index: Index) -> Line<'static> {
     let column = column(scene.world, width);
     let truth = scene.world.raft.leader().and_then(|(_, node)| entry(node, index));
     let mut spans = vec![scene.span(Paint::Dim, right(&index.to_string(), INDEX - 1) + " ")];
-    spans.extend(scene.world.raft.nodes.iter().map(|(_, node)| cell(scene, node, index, truth, column)));
+    spans.extend(scene.world.raft.nodes.values().map(|node| cell(scene, node, index, truth, column)));
     Line::from(spans)
 }
 

@@ -2,11 +2,15 @@
 //! keys in [`super::keys::TABLE`].
 
 pub mod cluster;
+pub mod container;
 pub mod events;
 pub mod guide;
 pub mod log;
+pub mod messages;
 pub mod output;
 pub mod shell;
+pub mod union;
+pub mod volume;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -29,6 +33,10 @@ pub enum PaneId {
     Shell,
     Events,
     Output,
+    Messages,
+    Union,
+    Volume,
+    Container,
 }
 
 impl PaneId {
@@ -88,13 +96,43 @@ pub enum Go {
     Bottom,
 }
 
-/// The panes in the order of their digits.
-pub const PANES: &[Pane] = &[guide::PANE, cluster::PANE, log::PANE, shell::PANE, events::PANE, output::PANE];
+/// The panes in the order of their digits, the tenth at 0.
+pub const PANES: &[Pane] = &[
+    guide::PANE,
+    cluster::PANE,
+    log::PANE,
+    shell::PANE,
+    events::PANE,
+    output::PANE,
+    messages::PANE,
+    union::PANE,
+    volume::PANE,
+    container::PANE,
+];
 
-/// The panes in the order in which they deserve room: those that have something to show first.
+/// The panes in the order in which they deserve room: the guide, the pictures that have something to show, the shell, the
+/// rest.
 pub fn order(world: &World) -> Vec<PaneId> {
-    let of = |wanted| PANES.iter().filter(move |p| (p.matters)(world) == wanted).map(|p| p.id);
-    of(true).chain(of(false)).collect()
+    let rank = |p: &Pane| match p.id {
+        PaneId::Guide => 0,
+        PaneId::Shell => 2,
+        _ if (p.matters)(world) => 1,
+        PaneId::Events => 3,
+        _ => 4,
+    };
+    let mut panes: Vec<&Pane> = PANES.iter().collect();
+    panes.sort_by_key(|p| rank(p));
+    panes.into_iter().map(|p| p.id).collect()
+}
+
+/// Bytes for a person: `12 kB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let (mut n, mut unit) = (bytes as f64, 0);
+    while n >= 1000.0 && unit + 1 < UNITS.len() {
+        (n, unit) = (n / 1000.0, unit + 1);
+    }
+    if unit == 0 || n >= 10.0 { format!("{n:.0} {}", UNITS[unit]) } else { format!("{n:.1} {}", UNITS[unit]) }
 }
 
 /// What is drawn from.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::tui::action::Action;
 use crate::tui::host::Host;
+use crate::tui::settings;
 use crate::tui::tutor::{Lesson, Tutor};
 use crate::tui::ui::Place;
 use crate::world::World;
@@ -121,9 +122,7 @@ pub(super) fn osc52(text: &str) -> String {
 
 /// Keeps a copied text in a file too, for terminals that refuse the clipboard: `$XDG_STATE_HOME/terrarium/copied.txt`.
 pub(super) fn keep(text: &str) -> io::Result<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
-    let folder = state.unwrap_or_else(std::env::temp_dir).join("terrarium");
+    let folder = settings::folder();
     std::fs::create_dir_all(&folder)?;
     let path = folder.join("copied.txt");
     std::fs::write(&path, text)?;

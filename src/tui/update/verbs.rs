@@ -47,6 +47,7 @@ fn everywhere(ui: &mut Ui, world: &World, verb: Verb, lab: bool) -> Vec<Effect> 
             ui.theme = ui.theme.next();
             let name = ui.tr(&format!("theme-{}", ui.theme.name()));
             ui.tell(Paint::Dim, name);
+            return vec![Effect::Keep];
         }
         Verb::Suspend => return vec![Effect::Suspend],
         Verb::Redraw => return vec![Effect::Redraw],
@@ -60,7 +61,7 @@ fn everywhere(ui: &mut Ui, world: &World, verb: Verb, lab: bool) -> Vec<Effect> 
 /// The next language. The course is told, and tells everything anew.
 fn language(ui: &mut Ui) -> Vec<Effect> {
     ui.texts = ui.texts.next();
-    vec![Effect::Speak(ui.texts.tag())]
+    vec![Effect::Speak(ui.texts.tag()), Effect::Keep]
 }
 
 fn in_lab(ui: &mut Ui, world: &World, verb: Verb) -> Option<Vec<Effect>> {
@@ -125,12 +126,12 @@ fn next(ui: &mut Ui) -> Vec<Effect> {
     vec![]
 }
 
-/// Focuses a pane; it becomes the live one where there is room for one beside the guide.
+/// Focuses a pane; it is the one beside the guide where there is room for one.
 pub fn focus(ui: &mut Ui, pane: PaneId) {
     ui.focus = pane;
     ui.matched = None;
     if pane != PaneId::Guide {
-        ui.live = pane;
+        ui.wanted = Some(pane);
     }
 }
 
@@ -163,8 +164,8 @@ pub fn left(ui: &mut Ui) {
     ui.search.clear();
     ui.shell.reset();
     (ui.zoom, ui.leader) = (false, false);
-    (ui.focus, ui.live) = (PaneId::Guide, PaneId::Cluster);
-    (ui.cluster, ui.output, ui.events, ui.pulse) = Default::default();
+    (ui.focus, ui.wanted) = (PaneId::Guide, None);
+    (ui.cluster, ui.output, ui.events, ui.pulse, ui.union) = Default::default();
 }
 
 /// Closes what is open, the innermost first: a check that runs, a search, a selection.

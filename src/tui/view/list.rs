@@ -6,6 +6,7 @@ use ratatui::text::Line;
 
 use crate::tui::guide::Card;
 use crate::tui::layout::Layout;
+use crate::tui::panes::guide::markdown;
 use crate::tui::panes::{Scene, put, put_line};
 use crate::tui::theme::Paint;
 use crate::tui::width::{columns, left};
@@ -43,7 +44,9 @@ pub fn view(scene: &Scene<'_>, layout: &Layout, buffer: &mut Buffer) {
 fn cards(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     let ui = scene.ui;
     let about = ui.cards.get(ui.card).map_or("", |c| c.about.as_str());
-    let about = wrap(&Line::from(scene.span(Paint::Text, about)), usize::from(area.width).saturating_sub(2));
+    let width = usize::from(area.width).saturating_sub(2);
+    let about: Vec<Line<'_>> =
+        markdown(about, &scene.ui.theme, width).iter().flat_map(|line| wrap(line, width)).collect();
     let room = usize::from(area.height).saturating_sub(about.len() + 2).max(1);
     let first = ui.card.saturating_sub(room / 2).min(ui.cards.len().saturating_sub(room));
     let mut y = area.y;
@@ -58,7 +61,7 @@ fn cards(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
 }
 
 fn row(scene: &Scene<'_>, card: &Card, chosen: bool, width: usize) -> Line<'static> {
-    let full = if card.steps == 0 { 0 } else { card.done * BAR / card.steps };
+    let full = (card.done * BAR).checked_div(card.steps).unwrap_or(0).min(BAR);
     let progress = format!("{:>3}/{}", card.done, card.steps);
     let title = left(&card.title, width.saturating_sub(BAR + 12));
     let done = card.steps > 0 && card.done >= card.steps;

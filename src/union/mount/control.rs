@@ -20,7 +20,6 @@ use serde::{Deserialize, Serialize};
 
 use super::fs::{RealUnion, Shared};
 use super::session::open_branch;
-use super::watch::Watcher;
 use super::{answer, real::RealBranch};
 use crate::union::branch::{Errno, Kind};
 use crate::union::node::Member;
@@ -169,7 +168,7 @@ impl Drop for Control {
 
 /// Listens for the mount at `target`, on a thread of its own. `None` if the socket cannot be had: the mount works, a remount
 /// will not.
-pub fn listen(shared: &Arc<Shared>, kernel: &Arc<Kernel>, watcher: Option<&Watcher>, target: &Path) -> Option<Control> {
+pub fn listen(shared: &Arc<Shared>, kernel: &Arc<Kernel>, target: &Path) -> Option<Control> {
     let dev = device_of(target)?;
     let directory = directory();
     std::fs::create_dir_all(&directory).ok()?;
@@ -177,11 +176,11 @@ pub fn listen(shared: &Arc<Shared>, kernel: &Arc<Kernel>, watcher: Option<&Watch
     let path = directory.join(format!("{dev:x}.sock"));
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path).ok()?;
-    let (shared, kernel, watcher) = (shared.clone(), kernel.clone(), watcher.cloned());
+    let (shared, kernel) = (shared.clone(), kernel.clone());
     let target = target.to_owned();
     let serve = move || {
         for stream in listener.incoming().flatten() {
-            let _ = handle(stream, &shared, &kernel, watcher.as_ref(), &target);
+            let _ = handle(stream, &shared, &kernel, &target);
         }
     };
     std::thread::Builder::new().name("control".into()).spawn(serve).ok()?;
@@ -222,17 +221,11 @@ fn unescape(word: &str) -> Vec<u8> {
     out
 }
 
-fn handle(
-    stream: UnixStream,
-    shared: &Shared,
-    kernel: &Kernel,
-    watcher: Option<&Watcher>,
-    target: &Path,
-) -> std::io::Result<()> {
+fn handle(stream: UnixStream, shared: &Shared, kernel: &Kernel, target: &Path) -> std::io::Result<()> {
     let mut line = String::new();
     BufReader::new(stream.try_clone()?).read_line(&mut line)?;
     let said = match serde_json::from_str(&line) {
-        Ok(asked) => carry_out(&asked, shared, kernel, watcher, target),
+        Ok(asked) => carry_out(&asked, shared, kernel, target),
         Err(e) => Err(Refused::new(Errno::EINVAL, format!("not understood: {e}"))),
     };
     let said = match said {
@@ -244,13 +237,7 @@ fn handle(
     (&stream).write_all(reply.as_bytes())
 }
 
-fn carry_out(
-    asked: &Asked,
-    shared: &Shared,
-    kernel: &Kernel,
-    watcher: Option<&Watcher>,
-    target: &Path,
-) -> Result<serde_json::Value, Refused> {
+fn carry_out(asked: &Asked, shared: &Shared, kernel: &Kernel, target: &Path) -> Result<serde_json::Value, Refused> {
     match asked {
         Asked::Union => Ok(answer::listing(&shared.union)),
         Asked::Story { path } => {
@@ -261,20 +248,13 @@ fn carry_out(
             Ok(serde_json::Value::Null)
         }
         Asked::Remount { options, cwd } => {
-            remount(options, Path::new(cwd), shared, kernel, watcher, target).map(serde_json::Value::from)
+            remount(options, Path::new(cwd), shared, kernel, target).map(serde_json::Value::from)
         }
     }
 }
 
 /// Applies an option list from left to right; gives the warnings. What was applied before an error stays.
-fn remount(
-    list: &str,
-    cwd: &Path,
-    shared: &Shared,
-    kernel: &Kernel,
-    watcher: Option<&Watcher>,
-    target: &Path,
-) -> Result<Vec<String>, Refused> {
+fn remount(list: &str, cwd: &Path, shared: &Shared, kernel: &Kernel, target: &Path) -> Result<Vec<String>, Refused> {
     let options = options::parse(list, false).map_err(|e| Refused::new(Errno::EINVAL, e.to_string()))?;
     let union = &shared.union;
     let open = |path: &str| open_branch(&cwd.join(path).to_string_lossy(), Some(target));
@@ -289,10 +269,10 @@ fn remount(
             break;
         }
     }
-    shared.set_ttl();
-    if let Some(watcher) = watcher {
+    if let Some(watcher) = &shared.watcher {
         watcher.watch_all(union);
     }
+    shared.set_ttl();
     expire_all(union, kernel);
     union.tell_branches(&format!("remount {list}"));
     outcome

@@ -24,6 +24,7 @@ use fuser::{
 
 use super::io;
 use super::real::RealBranch;
+use super::watch::Watcher;
 use crate::union::branch::{Change, Errno, Kind, Replace, Result, SetTime, Stat, Time};
 use crate::union::list::FIRST_COOKIE;
 use crate::union::make::New;
@@ -46,18 +47,39 @@ pub struct Shared {
     pub no_open: AtomicBool,
     /// Milliseconds for which the kernel may remember names and attributes.
     pub ttl: AtomicU64,
-    /// Called with a directory that the kernel is about to remember something of.
-    pub watch: Box<dyn Fn(&Arc<Node<RealBranch>>) + Send + Sync>,
+    /// Watches the directories that the kernel is about to remember something of.
+    pub watcher: Option<Watcher>,
 }
 
 impl Shared {
     /// Sets how long the kernel may remember, by the union's `udba`.
     pub fn set_ttl(&self) {
         let long = u64::try_from(LONG.as_millis()).unwrap_or(u64::MAX);
-        self.ttl.store(if self.union.settings().udba == Udba::Reval { 0 } else { long }, Relaxed);
+        self.ttl.store(if self.looks_again() { 0 } else { long }, Relaxed);
+    }
+
+    /// Whether nothing may be remembered: strict `udba=reval`, or direct changes cannot be watched for.
+    pub fn looks_again(&self) -> bool {
+        match self.union.settings().udba {
+            Udba::None => false,
+            Udba::Reval => true,
+            Udba::Notify => self.watcher.as_ref().is_none_or(Watcher::is_blind),
+        }
+    }
+
+    fn watch(&self, node: &Arc<Node<RealBranch>>) {
+        let Some(watcher) = &self.watcher else { return };
+        let before = watcher.is_blind();
+        watcher.watch(node);
+        if watcher.is_blind() != before {
+            self.set_ttl();
+        }
     }
 
     fn ttl(&self) -> Duration {
+        if self.watcher.as_ref().is_some_and(Watcher::is_wary) {
+            return Duration::ZERO;
+        }
         Duration::from_millis(self.ttl.load(Relaxed))
     }
 }
@@ -182,9 +204,6 @@ impl UnionFs {
     fn entry(&self, reply: ReplyEntry, made: Result<(Arc<Node<RealBranch>>, Stat)>) {
         match made {
             Ok((node, stat)) => {
-                if node.kind == Kind::Dir {
-                    (self.shared.watch)(&node);
-                }
                 reply.entry(&self.shared.ttl(), &attr(node.ino, &stat), Generation(0));
             }
             Err(e) => reply.error(fail(e)),
@@ -212,6 +231,7 @@ impl UnionFs {
     /// Fills one reply of a directory: `.` and `..` first, then the listing from the cookie on.
     fn fill(&self, ino: INodeNo, offset: u64, mut add: impl FnMut(u64, u64, FileType, &OsStr) -> bool) -> Result<()> {
         let node = self.node(ino)?;
+        self.shared.watch(&node);
         let up = node.name().map_or(1, |(parent, _)| parent.ino);
         let dots = [(1, ino.0, "."), (2, up, "..")];
         for (cookie, number, name) in dots {
@@ -230,20 +250,19 @@ impl UnionFs {
     }
 
     fn fill_plus(&self, ino: INodeNo, offset: u64, reply: &mut ReplyDirectoryPlus) -> Result<()> {
-        let (node, ttl) = (self.node(ino)?, self.shared.ttl());
-        let mut dot = absent();
-        dot.kind = FileType::Directory;
-        for (cookie, name) in [(1, "."), (2, "..")] {
-            if offset < cookie && reply.add(INodeNo(0), cookie, name, &Duration::ZERO, &dot, Generation(0)) {
+        let node = self.node(ino)?;
+        self.shared.watch(&node);
+        let ttl = self.shared.ttl();
+        let up = node.name().map_or(1, |(parent, _)| parent.ino);
+        for (cookie, number, name) in [(1, ino.0, "."), (2, up, "..")] {
+            let dot = FileAttr { ino: INodeNo(number), kind: FileType::Directory, ..absent() };
+            if offset < cookie && reply.add(dot.ino, cookie, name, &Duration::ZERO, &dot, Generation(0)) {
                 return Ok(());
             }
         }
         let listing = self.union().listing(&node, if offset <= FIRST_COOKIE { 0 } else { offset })?;
         for item in listing.after(offset) {
             let Ok((child, stat)) = self.union().lookup_listed(&node, item) else { continue };
-            if child.kind == Kind::Dir {
-                (self.shared.watch)(&child);
-            }
             if reply.add(INodeNo(child.ino), item.cookie, &item.name, &ttl, &attr(child.ino, &stat), Generation(0)) {
                 self.union().forget(child.ino, 1);
                 break;
@@ -255,7 +274,7 @@ impl UnionFs {
 
 impl Filesystem for UnionFs {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        let reval = self.union().settings().udba == Udba::Reval;
+        let reval = self.shared.looks_again();
         let mut wanted = vec![
             InitFlags::FUSE_DO_READDIRPLUS,
             InitFlags::FUSE_READDIRPLUS_AUTO,
@@ -284,7 +303,7 @@ impl Filesystem for UnionFs {
 
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let looked = self.node(parent).and_then(|parent| {
-            (self.shared.watch)(&parent);
+            self.shared.watch(&parent);
             self.union().lookup(&parent, name)
         });
         match looked {
@@ -420,7 +439,7 @@ impl Filesystem for UnionFs {
             return reply.error(FuseErrno::ENOSYS);
         }
         let opened = self.node(ino).and_then(|node| io::may_open(self.union(), &node, flags.0));
-        let keep = self.union().settings().udba != Udba::Reval;
+        let keep = !self.shared.looks_again();
         match opened {
             Ok(()) if keep => reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH),
             Ok(()) => reply.opened(FileHandle(0), FopenFlags::FOPEN_NOFLUSH),

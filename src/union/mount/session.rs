@@ -151,7 +151,6 @@ struct Ready {
     shared: Arc<Shared>,
     reporter: Reporter,
     kernel: Arc<control::Kernel>,
-    watcher: Option<watch::Watcher>,
     at: String,
 }
 
@@ -165,16 +164,11 @@ fn prepare(request: Request, target: &Path) -> Result<Ready, Refused> {
     let union: Union<RealBranch> = Union::new(&at, Box::new(around));
     union.mount(&request.options.own, &|path| open_branch(path, Some(target)))?;
     let watcher = watch::Watcher::start(&union);
-    let watching = watcher.clone();
     let shared = Arc::new(Shared {
         no_open: AtomicBool::new(opens_can_stay_in_kernel(&union)),
         union,
         ttl: AtomicU64::new(0),
-        watch: Box::new(move |node| {
-            if let Some(w) = &watching {
-                w.watch(node)
-            }
-        }),
+        watcher,
     });
     shared.set_ttl();
     let device = open_device()?;
@@ -187,7 +181,7 @@ fn prepare(request: Request, target: &Path) -> Result<Ready, Refused> {
         Refused::new((&e).into(), format!("the kernel does not speak our FUSE: {e}"))
     })?;
     *asked.lock().unwrap() = Some(shared.clone());
-    Ok(Ready { session, shared, reporter, kernel, watcher, at })
+    Ok(Ready { session, shared, reporter, kernel, at })
 }
 
 fn session_config(threads: usize) -> fuser::Config {
@@ -201,10 +195,10 @@ fn session_config(threads: usize) -> fuser::Config {
 
 impl Ready {
     fn run(self) -> i32 {
-        let Ready { session, shared, reporter, kernel, watcher, at } = self;
+        let Ready { session, shared, reporter, kernel, at } = self;
         shared.union.tell_branches("mount");
-        let control = control::listen(&shared, &kernel, watcher.as_ref(), Path::new(&at));
-        if let Some(watcher) = &watcher {
+        let control = control::listen(&shared, &kernel, Path::new(&at));
+        if let Some(watcher) = &shared.watcher {
             watcher.run(&shared, &kernel);
         }
         let ended = session.run();

@@ -19,6 +19,8 @@ use crate::volume::options;
 
 /// How long a brick may take to answer its manager.
 pub const BRICK_ANSWERS: Duration = Duration::from_secs(5);
+/// How long the last word of a mover that has ended may be under way.
+const LAST_WORD: Duration = Duration::from_secs(1);
 /// How long until a brick that died is started again, when that is wanted.
 const RESTART: Duration = Duration::from_secs(1);
 
@@ -176,6 +178,7 @@ impl Manager {
         self.settle().await;
         if let Some(volume) = new.or(old) {
             self.push_volume(&volume.name);
+            self.tell_volume(&volume.name);
         }
     }
 
@@ -261,12 +264,14 @@ impl Manager {
     pub async fn ask_brick(&self, volume: &Volume, brick: &Brick, ask: &BrickAsk) -> Result<serde_json::Value, String> {
         let running = self.daemons.brick(&key(volume, brick)).ok_or("Brick is not connected")?;
         let address = (self.place.ip, running.port).into();
-        let caller = Caller::dial(&self.place.name, &brick.host, address).await.map_err(|e| e.to_string())?;
+        let caller =
+            Caller::dial(&self.place.name, (&brick.host, &brick.name()), address).await.map_err(|e| e.to_string())?;
         caller.call(ask, BRICK_ANSWERS).await.map_err(|e| e.to_string())
     }
 
     /// Sees to it that daemons and quorum are as the definitions say: after every change, and when peers come and go.
     pub async fn settle(self: &Arc<Self>) {
+        self.tell_pool();
         let volumes: Vec<Volume> = self.state().volumes.values().cloned().collect();
         let healed = |v: &Volume| {
             v.status == Status::Started && v.is_replicated() && options::is_on(v, "cluster.self-heal-daemon")
@@ -348,6 +353,7 @@ impl Manager {
         let concerned = |b: &Brick| b.peer == own && (bricks.is_empty() || bricks.contains(&b.name()));
         let works = volume.bricks.iter().any(concerned);
         let task = Task::begin(&volume.name, id, mode, bricks, works);
+        self.tell_task(&task);
         let _ = self.store.save_task(&volume.name, Some(&task));
         self.state().tasks.insert(volume.name.clone(), task);
         if !works {
@@ -358,6 +364,7 @@ impl Manager {
                 let (manager, name) = (self.clone(), volume.name.clone());
                 tokio::spawn(async move {
                     process.ended().await;
+                    tokio::time::sleep(LAST_WORD).await;
                     manager.mover_ended(&name, id);
                 });
             }
@@ -385,6 +392,7 @@ impl Manager {
             }
             task.clone()
         };
+        self.tell_task(&task);
         let _ = self.store.save_task(volume, Some(&task));
     }
 
@@ -402,6 +410,7 @@ impl Manager {
             task.progress = Defrag { state: state_now, ..progress };
             (task.clone(), goes_on)
         };
+        self.tell_task(&task);
         let _ = self.store.save_task(&name, Some(&task));
         Ok(goes_on)
     }

@@ -45,7 +45,7 @@ impl Manager {
         })?;
         self.befriend(uuid, host);
         self.spread_pool(&caller).await;
-        self.until_connected(&[uuid]).await;
+        self.until_connected(&[uuid], JOINED).await;
         Ok(Answer::Done)
     }
 
@@ -93,13 +93,14 @@ impl Manager {
         state.peers.iter().cloned().chain([own]).collect()
     }
 
-    async fn until_connected(&self, peers: &[Uuid]) {
+    /// Waits until these peers are connected, at most so long.
+    pub async fn until_connected(&self, peers: &[Uuid], limit: Duration) {
         let connected = async {
             while !peers.iter().all(|uuid| self.is_connected(*uuid)) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        let _ = tokio::time::timeout(JOINED, connected).await;
+        let _ = tokio::time::timeout(limit, connected).await;
     }
 
     /// Somebody wants us in its pool.
@@ -146,7 +147,7 @@ impl Manager {
         }
         self.save_pool();
         self.keep_all_peers();
-        self.until_connected(&new).await;
+        self.until_connected(&new, JOINED).await;
         Ok(())
     }
 

@@ -125,10 +125,17 @@ pub struct Report {
     pub peer: Uuid,
     /// Its bricks.
     pub bricks: Vec<BrickReport>,
-    /// The process id of its self-heal daemon, if the volume is one that is healed: `Some(None)` when it does not run.
-    pub healer: Option<Option<i32>>,
+    /// Its self-heal daemon, if the volume is one that is healed.
+    pub healer: Option<Healer>,
     /// Its part of the task.
     pub task: Option<Task>,
+}
+
+/// A self-heal daemon in a [`Report`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Healer {
+    /// Its process id, if it runs.
+    pub pid: Option<i32>,
 }
 
 /// One brick in a [`Report`].

@@ -6,7 +6,7 @@ use futures::future::join_all;
 
 use super::daemons::key;
 use super::disk;
-use super::protocol::{About, Answer, BrickReport, Query, Report};
+use super::protocol::{About, Answer, BrickReport, Healer, Query, Report};
 use super::server::{Manager, PATIENCE};
 use super::transaction::TIMED_OUT;
 use super::wire::CallError;
@@ -71,7 +71,7 @@ impl Manager {
             let ordered = self.order_heal(&HealOrder { volume: volume.name.clone(), full: *full });
             self.log('I', &format!("heal of {} ordered: {ordered}", volume.name));
         }
-        let healer = volume.is_replicated().then(|| self.daemons.healer());
+        let healer = volume.is_replicated().then(|| Healer { pid: self.daemons.healer() });
         Ok(Report { host: self.place.name.clone(), peer, bricks, healer, task })
     }
 

@@ -20,18 +20,41 @@ use super::place::Place;
 use super::protocol::{Commit, Compare, FriendRemove, FriendUpdate, Lock, Probe, Query, Stage, Unlock};
 use super::state::State;
 use super::store::Store;
+use super::task::Task;
 use super::wire::{Caller, Incoming, serve};
+use crate::volume::Happening;
 use crate::volume::handshake::{Defrag, GetSpec, MANAGER_PORT, PortByBrick, Request};
 use crate::volume::hosts::resolve;
-use crate::world::Reporter;
 use crate::world::reporter::{Introduction, Question};
 use crate::world::wire::{Ask, encode, socket_path};
+use crate::world::{Reporter, What};
 
 /// How long a manager waits for another's answer before it gives up.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The addresses at which machines are reached when not directly: the link switch's.
-pub type Routes = Arc<Mutex<HashMap<String, SocketAddr>>>;
+/// How long a manager that starts waits for its peers before it serves the command line.
+const FIRST_CALLS: Duration = Duration::from_secs(1);
+
+/// How machines are reached when not directly: by the link switch. Every change is told, so that the connection is made anew.
+#[derive(Clone)]
+struct Routes {
+    by_machine: Arc<Mutex<HashMap<String, SocketAddr>>>,
+    changed: mpsc::UnboundedSender<String>,
+}
+
+impl Routes {
+    /// `*` is left alone: managers go by the switch only where a link is named.
+    fn set(&self, to: &str, via: Option<SocketAddr>) {
+        let mut routes = lock(&self.by_machine);
+        let old = match via {
+            Some(address) => routes.insert(to.into(), address),
+            None => routes.remove(to),
+        };
+        if old != via && to != "*" {
+            let _ = self.changed.send(to.into());
+        }
+    }
+}
 
 /// One server's manager.
 pub struct Manager {
@@ -48,6 +71,7 @@ pub struct Manager {
     /// Where bricks that end are told.
     pub ended: mpsc::UnboundedSender<BrickKey>,
     mourned: Mutex<Option<mpsc::UnboundedReceiver<BrickKey>>>,
+    rerouted: Mutex<Option<mpsc::UnboundedReceiver<String>>>,
     state: Mutex<State>,
     links: Mutex<BTreeMap<Uuid, Arc<Caller>>>,
     kept: Mutex<BTreeSet<Uuid>>,
@@ -65,7 +89,8 @@ impl Manager {
     /// As of the disk.
     pub fn open(place: Place) -> io::Result<Arc<Self>> {
         let (store, state) = Store::open(&place.state)?;
-        let routes = Routes::default();
+        let (changed, rerouted) = mpsc::unbounded_channel();
+        let routes = Routes { by_machine: Arc::default(), changed };
         let reporter = report(&place, &routes);
         let (ended, mourned) = mpsc::unbounded_channel();
         Ok(Arc::new(Self {
@@ -76,6 +101,7 @@ impl Manager {
             reporter,
             ended,
             mourned: Mutex::new(Some(mourned)),
+            rerouted: Mutex::new(Some(rerouted)),
             state: Mutex::new(state),
             links: Mutex::default(),
             kept: Mutex::default(),
@@ -135,15 +161,12 @@ impl Manager {
     /// # Errors
     /// As of resolving and connecting.
     pub async fn dial(&self, host: &str) -> io::Result<Caller> {
-        let routed = {
-            let routes = lock(&self.routes);
-            routes.get(host).or_else(|| routes.get("*")).copied()
-        };
+        let routed = lock(&self.routes.by_machine).get(host).copied();
         let address = match routed {
             Some(address) => address,
             None => SocketAddr::new(resolve(host)?, MANAGER_PORT),
         };
-        Caller::dial(&self.place.name, host, address).await
+        Caller::dial(&self.place.name, (host, &format!("{host}/glusterd")), address).await
     }
 
     /// Stores what is not a volume. A full disk is told in the log; the change stands in memory.
@@ -152,6 +175,31 @@ impl Manager {
         if let Err(e) = self.store.save_pool(&state) {
             self.log('E', &format!("the pool could not be stored: {e}"));
         }
+    }
+
+    /// Tells the keeper who is in the pool.
+    pub fn tell_pool(&self) {
+        let peers = self.state().peers.clone();
+        let peers = peers.iter().map(|p| (p.hostname().to_owned(), self.is_connected(p.uuid))).collect();
+        self.tell(Happening::Pool { peers });
+    }
+
+    /// Tells the keeper what a volume is now.
+    pub fn tell_volume(&self, name: &str) {
+        let volume = self.state().volumes.get(name).cloned();
+        self.tell(match volume {
+            Some(volume) => Happening::Volume(Box::new(volume)),
+            None => Happening::Deleted { volume: name.into() },
+        });
+    }
+
+    /// Tells the keeper how far a task is here.
+    pub fn tell_task(&self, task: &Task) {
+        self.tell(Happening::Task { label: task.label().into(), progress: task.progress.clone() });
+    }
+
+    fn tell(&self, happening: Happening) {
+        self.reporter.report(None, What::Volume(happening));
     }
 
     /// Writes a line to the log (standard error of the role). `level`: `I`, `W`, `E`.
@@ -168,6 +216,7 @@ impl Manager {
         let socket = self.place.socket();
         let _ = std::fs::remove_file(&socket);
         tokio::spawn(self.clone().mourn());
+        tokio::spawn(self.clone().reroute());
         self.clone().begin().await;
         let local = UnixListener::bind(&socket)?;
         let own = self.clone();
@@ -191,14 +240,28 @@ impl Manager {
         }
     }
 
+    /// Makes connections anew whose way has changed.
+    async fn reroute(self: Arc<Self>) {
+        let Some(mut changed) = lock(&self.rerouted).take() else { return };
+        while let Some(machine) = changed.recv().await {
+            let concerned = self.connected().into_iter().filter(|(peer, _)| peer.is_named(&machine));
+            for (_, link) in concerned.collect::<Vec<_>>() {
+                link.retire().await;
+            }
+        }
+    }
+
     /// What a manager does first: finds its processes, starts those that are missing, and calls its peers.
     async fn begin(self: Arc<Self>) {
         let volumes: Vec<_> = self.state().volumes.values().cloned().collect();
         for volume in volumes {
+            self.tell_volume(&volume.name);
             self.start_bricks(&volume).await;
         }
         self.settle().await;
         self.keep_all_peers();
+        let peers: Vec<Uuid> = self.state().peers.iter().map(|p| p.uuid).collect();
+        self.until_connected(&peers, FIRST_CALLS).await;
     }
 
     async fn answer(self: Arc<Self>, incoming: Incoming) -> Vec<u8> {
@@ -244,11 +307,7 @@ fn report(place: &Place, routes: &Routes) -> Reporter {
     let asked = move |question: Question| {
         let answer = match &question.ask {
             Ask::Route { to, via } => {
-                let mut routes = lock(&routes);
-                match via {
-                    Some(address) => drop(routes.insert(to.clone(), *address)),
-                    None => drop(routes.remove(to)),
-                }
+                routes.set(to, *via);
                 Ok(serde_json::Value::Null)
             }
             Ask::Words(words) => Err(format!("glusterd does not understand {words:?}; ask `gluster`")),

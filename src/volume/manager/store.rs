@@ -42,6 +42,7 @@ impl Store {
         let store = Self { dir: dir.into() };
         let mut state = State { uuid: store.identity()?, ..State::default() };
         state.peers = store.texts("peers")?.values().filter_map(|text| Peer::from_store(text)).collect();
+        state.peers.sort_by(|a, b| a.hostnames.cmp(&b.hostnames));
         state.globals = pairs(&store.read("options").unwrap_or_default());
         state.deleted = store.read("deleted").unwrap_or_default().lines().filter_map(|l| l.parse().ok()).collect();
         store.load_volumes(&mut state)?;

@@ -52,16 +52,17 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Connects as machine `from` to machine `to` at `address`.
+    /// Connects as machine `from` to the manager or brick `process` of machine `to` at `address`. `process` is its name in the
+    /// world (`server2/glusterd`), by which the link switch finds it.
     ///
     /// # Errors
     /// As of connecting; `TimedOut` after five seconds.
-    pub async fn dial(from: &str, to: &str, address: SocketAddr) -> io::Result<Self> {
+    pub async fn dial(from: &str, (to, process): (&str, &str), address: SocketAddr) -> io::Result<Self> {
         let stream = tokio::time::timeout(CONNECT, TcpStream::connect(address)).await??;
         stream.set_nodelay(true)?;
         let (reading, writing) = stream.into_split();
         let mut out = FramedWrite::new(writing, codec());
-        out.send(Bytes::from(encode(&Dial { from: from.into(), to: to.into() }))).await?;
+        out.send(Bytes::from(encode(&Dial { from: from.into(), to: process.into() }))).await?;
         let (frames, queue) = mpsc::unbounded_channel();
         let (waiting, closed) = (Waiting::default(), CancellationToken::new());
         tokio::spawn(write_all(out, queue, closed.clone()));
@@ -86,6 +87,17 @@ impl Caller {
         let body = reply.map_err(|_| CallError::TimedOut)?.map_err(|_| CallError::Disconnected)?;
         let result: Result<R::Reply, String> = decode(&body).map_err(|e| CallError::Refused(e.to_string()))?;
         result.map_err(CallError::Refused)
+    }
+
+    /// Ends the connection as soon as nothing is under way on it, or after some patience.
+    pub async fn retire(&self) {
+        let idle = async {
+            while !lock(&self.waiting).is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let _ = tokio::time::timeout(CONNECT, idle).await;
+        self.closed.cancel();
     }
 
     /// Resolves when the connection is gone.
@@ -261,7 +273,7 @@ mod tests {
             })
             .await;
         });
-        let caller = Caller::dial("server2", "server1", address).await.unwrap();
+        let caller = Caller::dial("server2", ("server1", "server1/glusterd"), address).await.unwrap();
         let (slow, fast) = (PortByBrick { path: "/slow".into() }, PortByBrick { path: "/fast".into() });
         let limit = Duration::from_secs(5);
         let (first, second) = tokio::join!(caller.call(&slow, limit), caller.call(&fast, limit));
@@ -275,7 +287,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { drop(listener.accept().await) });
-        let caller = Caller::dial("server2", "server1", address).await.unwrap();
+        let caller = Caller::dial("server2", ("server1", "server1/glusterd"), address).await.unwrap();
         let asked = caller.call(&PortByBrick { path: "/b".into() }, Duration::from_secs(60)).await;
         assert!(matches!(asked, Err(CallError::Disconnected)), "{asked:?}");
     }

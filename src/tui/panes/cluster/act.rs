@@ -32,10 +32,7 @@ pub fn act(ui: &mut Ui, world: &World, verb: Verb) -> Option<Vec<Effect>> {
         Verb::Heal => Command::Heal(links(&ui.cluster, &node, &names)?),
         Verb::HealAll => Command::Heal(Links::All),
         Verb::Hold => Command::Hold(links(&ui.cluster, &node, &names)?),
-        Verb::Deliver => Command::Deliver(which(&ui.cluster, world)),
-        Verb::Drop => Command::Drop(which(&ui.cluster, world)),
-        Verb::Double => Command::Dup(which(&ui.cluster, world)),
-        _ => return None,
+        _ => held(&ui.cluster, world, verb)?,
     };
     Some(vec![Effect::Send(command)])
 }
@@ -64,8 +61,7 @@ fn one_way(ui: &mut Ui) -> Option<Vec<Effect>> {
 
 /// Selects the next message on its way, held ones first.
 fn next_message(ui: &mut Ui, world: &World) -> Option<Vec<Effect>> {
-    let (held, free): (Vec<_>, Vec<_>) = world.links.flying.iter().partition(|f| f.held);
-    let ids: Vec<_> = held.into_iter().chain(free).map(|f| f.message.id.clone()).collect();
+    let ids: Vec<_> = super::waiting(world).into_iter().map(|f| f.message.id.clone()).collect();
     let at = ids.iter().position(|id| Some(id) == ui.cluster.message.as_ref());
     ui.cluster.message = ids.get(at.map_or(0, |i| i + 1)).cloned();
     if ids.is_empty() {
@@ -85,6 +81,16 @@ fn links(state: &State, node: &Name, names: &[Name]) -> Option<Links> {
             (!others.is_empty()).then(|| Links::Between(vec![node.clone()], others))
         }
     }
+}
+
+/// What a verb about held messages asks for; `None` for other verbs.
+pub fn held(state: &State, world: &World, verb: Verb) -> Option<Command> {
+    Some(match verb {
+        Verb::Deliver => Command::Deliver(which(state, world)),
+        Verb::Drop => Command::Drop(which(state, world)),
+        Verb::Double => Command::Dup(which(state, world)),
+        _ => return None,
+    })
 }
 
 /// The selected message if it is held, else the oldest that is.

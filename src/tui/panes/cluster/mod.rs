@@ -2,7 +2,7 @@
 //! their way. With room it is a ring ([`ring`]), else a table ([`table`]). Keys act on the selected node, on the link
 //! from the marked node to it, or on the selected message.
 
-mod act;
+pub mod act;
 mod ring;
 mod table;
 
@@ -115,6 +115,12 @@ fn target(state: &State, node: &str) -> String {
 fn message<'a>(world: &'a World, state: &State) -> Option<&'a crate::world::picture::Flying> {
     let id = state.message.as_ref()?;
     world.links.flying.iter().find(|f| f.message.id == *id)
+}
+
+/// The messages on their way, held ones first, each kind the oldest first.
+pub fn waiting(world: &World) -> Vec<&crate::world::picture::Flying> {
+    let (held, free): (Vec<_>, Vec<_>) = world.links.flying.iter().partition(|f| f.held);
+    held.into_iter().chain(free).collect()
 }
 
 /// How a node shows itself: shape, letter, the name of its role's text, paint.

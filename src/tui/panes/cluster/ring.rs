@@ -103,7 +103,7 @@ impl Way {
         let (a, b) = (middle(from), middle(to));
         let at = |share: f64| (a.0 + (b.0 - a.0) * share, a.1 + (b.1 - a.1) * share);
         let inside = |r: Rect, (x, y): (f64, f64)| {
-            let r = Rect { x: r.x.saturating_sub(1), width: r.width + 2, ..r };
+            let r = Rect { x: r.x.saturating_sub(3), width: r.width + 4, ..r };
             r.contains((x.round().max(0.0) as u16, y.round().max(0.0) as u16).into())
         };
         let shares = || (0..=100).map(|i| f64::from(i) / 100.0);

@@ -1,6 +1,7 @@
 //! An event in words.
 
 use fluent_bundle::FluentValue;
+use serde_json::Value;
 
 use crate::raft::{EntryView, Happening, Role};
 use crate::tui::text::Texts;
@@ -32,7 +33,37 @@ pub fn describe(texts: &Texts, event: &Event) -> (Paint, String) {
             (Paint::Dim, totals.iter().map(|(k, v)| format!("{k} {v}")).collect::<Vec<_>>().join("  "))
         }
         What::Raft(happening) => raft(texts, &say, happening),
-        other => (Paint::Text, raw(other)),
+        other => by_name(texts, other),
+    }
+}
+
+/// A happening of the union, a volume or a container: its text is named after it (`ev-union-copied-up`), and its fields
+/// are the text's blanks. One that has no text shows its fields.
+fn by_name(texts: &Texts, what: &What) -> (Paint, String) {
+    let value = serde_json::to_value(what).unwrap_or_default();
+    let found = value.as_object().and_then(|o| o.iter().next()).and_then(|(part, inner)| {
+        let (name, fields) = match inner {
+            Value::String(name) => (name, None),
+            Value::Object(map) => map.iter().next().map(|(name, fields)| (name, fields.as_object()))?,
+            _ => return None,
+        };
+        let id = format!("ev-{part}-{}", name.replace('_', "-"));
+        texts.find(&id)?;
+        let blanks: Vec<(&str, FluentValue<'_>)> =
+            fields.into_iter().flatten().map(|(k, v)| (k.as_str(), FluentValue::from(word(v)))).collect();
+        let bad = ["split_brain", "aborting"].contains(&name.as_str());
+        Some((if bad { Paint::Bad } else { Paint::Text }, texts.with(&id, &blanks)))
+    });
+    found.unwrap_or_else(|| (Paint::Text, raw(what)))
+}
+
+/// A field's value in words.
+fn word(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(list) => list.iter().map(word).collect::<Vec<_>>().join(" "),
+        Value::Null => "-".into(),
+        other => other.to_string(),
     }
 }
 
