@@ -89,12 +89,13 @@ fn differ(kind: Kind, a: Option<&Inode>, b: Option<&Inode>) -> bool {
     }
 }
 
-/// The copy that a choice picks; `None` if it picks none (no difference, or not there).
+/// The copy that a choice picks, the first of equals; `None` if it picks none (no copy differs, or it is not there).
 pub fn chosen(copies: &[Option<&Inode>], among: Kids, choice: Choice) -> Option<usize> {
     let only = |rank: &dyn Fn(&Inode) -> (u64, i64, u32)| {
-        let best = among.iter().filter_map(|i| copies[i].map(|c| rank(c))).max()?;
-        let mut winners = among.iter().filter(|i| copies[*i].is_some_and(|c| rank(c) == best));
-        winners.next().filter(|_| winners.next().is_none())
+        let ranks: Vec<_> = among.iter().filter_map(|i| copies[i].map(|c| (i, rank(c)))).collect();
+        let best = ranks.iter().map(|(_, r)| *r).max()?;
+        let differ = ranks.iter().any(|(_, r)| *r != best);
+        ranks.iter().find(|(_, r)| differ && *r == best).map(|(i, _)| *i)
     };
     match choice {
         Choice::Bigger => only(&|c| (c.iatt.size, 0, 0)),

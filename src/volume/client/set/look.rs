@@ -25,9 +25,9 @@ impl Set {
     /// which attributes are right.
     pub fn lookup(&self, parent: Gfid, name: &Bytes) -> Result<Found, i32> {
         let up = self.ready()?;
-        let generation = self.wire.generation();
+        let moment = self.moment();
         let fop = Fop::Lookup { parent, name: name.clone(), fresh: Gfid::random() };
-        if let Some(found) = self.trusting(generation, up, parent, &fop) {
+        if let Some(found) = self.trusting(moment, up, parent, &fop) {
             return found;
         }
         let copies = self.ask_inode(up, &fop);
@@ -44,11 +44,11 @@ impl Set {
         if !absent.is_empty() || !agree {
             return self.disputed(parent, name, up, &copies, absent, agree);
         }
-        self.weigh(generation, &present)
+        self.weigh(moment, &present)
     }
 
     /// When no copy blames another and all are there, any one of them can be believed.
-    fn trusting(&self, generation: u64, up: Kids, gfid: Gfid, fop: &Fop) -> Option<Result<Found, i32>> {
+    fn trusting(&self, moment: (u64, u64), up: Kids, gfid: Gfid, fop: &Fop) -> Option<Result<Found, i32>> {
         if up != self.shape.all() || self.wire.is_blaming() {
             return None;
         }
@@ -59,7 +59,7 @@ impl Set {
             return None;
         }
         let data = up - self.shape.arbiters;
-        self.known().insert(inode.gfid, Known { generation, data: Ok(data), metadata: Ok(up) });
+        self.remember(moment, inode.gfid, Known { generation: moment.0, data: Ok(data), metadata: Ok(up) });
         Some(Ok(Found { inode: (**inode).clone(), needs_heal: false }))
     }
 
@@ -69,8 +69,8 @@ impl Set {
     /// As of [`Set::lookup`].
     pub fn stat(&self, gfid: Gfid) -> Result<Found, i32> {
         let up = self.ready()?;
-        let generation = self.wire.generation();
-        if let Some(found) = self.trusting(generation, up, gfid, &Fop::Stat { gfid }) {
+        let moment = self.moment();
+        if let Some(found) = self.trusting(moment, up, gfid, &Fop::Stat { gfid }) {
             return found;
         }
         let copies = self.ask_inode(up, &Fop::Stat { gfid });
@@ -79,7 +79,7 @@ impl Set {
             let absent = copies.iter().enumerate().filter(|(_, c)| matches!(c, Err(libc::ENOENT))).map(|(i, _)| i);
             return Err(self.nowhere(&copies, absent.collect()));
         }
-        self.weigh(generation, &present)
+        self.weigh(moment, &present)
     }
 
     /// Asks these bricks; one place a brick of the set.
@@ -115,7 +115,7 @@ impl Set {
         absent: Kids,
         agree: bool,
     ) -> Result<Found, i32> {
-        let generation = self.wire.generation();
+        let moment = self.moment();
         let dirs = self.ask_inode(up, &Fop::Stat { gfid: parent });
         let dirs: Vec<Option<&Inode>> = dirs.iter().map(|c| c.as_ref().ok()).collect();
         let blames = Blames::new(&self.shape, &dirs);
@@ -141,21 +141,21 @@ impl Set {
             if present.iter().flatten().next().is_none() {
                 return Err(libc::ENOENT);
             }
-            return self.weigh(generation, &present);
+            return self.weigh(moment, &present);
         }
         let same = |c: &Inode| identities.first().is_none_or(|g| *g == c.gfid);
         let present: Vec<Option<&Inode>> = copies.iter().map(|c| c.as_ref().ok().filter(|c| same(c))).collect();
         let has: Kids = present.iter().enumerate().filter(|(_, c)| c.is_some()).map(|(i, _)| i).collect();
         if self.shape.suffices(has) {
-            return self.weigh(generation, &present);
+            return self.weigh(moment, &present);
         }
         Err(if self.shape.suffices(absent) { libc::ENOENT } else { libc::ENOTCONN })
     }
 
     /// Makes one inode of what the copies say.
-    fn weigh(&self, generation: u64, copies: &[Option<&Inode>]) -> Result<Found, i32> {
+    fn weigh(&self, moment: (u64, u64), copies: &[Option<&Inode>]) -> Result<Found, i32> {
         let gfid = copies.iter().flatten().next().ok_or(libc::ENOENT)?.gfid;
-        let known = self.learn(generation, gfid, copies);
+        let known = self.learn(moment, gfid, copies);
         let attributes = known.metadata.map_err(NoCopy::errno)?;
         let by = |kids: Kids| kids.iter().find_map(|i| copies[i].filter(|_| !self.shape.arbiters.has(i)));
         let from = by(attributes).or_else(|| attributes.iter().find_map(|i| copies[i])).ok_or(libc::EIO)?;
@@ -175,8 +175,8 @@ impl Set {
     /// Which copies may be read; asks them if that is not known, or was known before a brick came or went.
     pub(super) fn knowing(&self, gfid: Gfid) -> Result<Known, i32> {
         let up = self.ready()?;
-        let generation = self.wire.generation();
-        if let Some(known) = self.known().get(&gfid).copied().filter(|k| k.generation == generation) {
+        let moment = self.moment();
+        if let Some(known) = self.known().get(&gfid).copied().filter(|k| k.generation == moment.0) {
             return Ok(known);
         }
         let copies = self.ask_inode(up, &Fop::Stat { gfid });
@@ -188,7 +188,7 @@ impl Set {
                 .copied()
                 .unwrap_or(libc::ENOTCONN));
         }
-        Ok(self.learn(generation, gfid, &present))
+        Ok(self.learn(moment, gfid, &present))
     }
 
     /// The copy to read among those that may be: the near one, else by the gfid's hash.

@@ -13,6 +13,7 @@ mod look;
 mod read;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub struct Set {
     pub near: Option<usize>,
     leases: Leases,
     known: Mutex<HashMap<Gfid, Known>>,
+    /// Counts what was forgotten: what was asked before that and answered after it is not remembered.
+    forgotten: AtomicU64,
 }
 
 /// Which copies of an inode may be read, as of a generation of connections.
@@ -50,7 +53,7 @@ struct Known {
 impl Set {
     /// A set over a wire.
     pub fn new(shape: Shape, wire: Arc<dyn Wire>, near: Option<usize>) -> Self {
-        Self { shape, wire, near, leases: Leases::default(), known: Mutex::default() }
+        Self { shape, wire, near, leases: Leases::default(), known: Mutex::default(), forgotten: AtomicU64::new(0) }
     }
 
     /// Whether enough bricks are up.
@@ -68,6 +71,7 @@ impl Set {
 
     /// Somebody else changed an inode: what was known of its copies may be wrong.
     pub fn forget(&self, gfid: Gfid) {
+        self.forgotten.fetch_add(1, Relaxed);
         self.known().remove(&gfid);
     }
 
@@ -86,18 +90,31 @@ impl Set {
         self.leases.settle(&*self.wire, &self.shape, &lease::inode(gfid));
     }
 
-    /// Remembers who may be read.
-    fn learn(&self, generation: u64, gfid: Gfid, copies: &[Option<&Inode>]) -> Known {
+    /// The moment at which something is asked.
+    fn moment(&self) -> (u64, u64) {
+        (self.wire.generation(), self.forgotten.load(Relaxed))
+    }
+
+    /// Remembers who may be read, unless it was forgotten since it was asked.
+    fn learn(&self, moment: (u64, u64), gfid: Gfid, copies: &[Option<&Inode>]) -> Known {
         let blames = crate::volume::replicate::Blames::new(&self.shape, copies);
         let readable = |kind| blames.readable(kind, &self.shape);
         use crate::volume::xattr::Kind;
-        let known = Known { generation, data: readable(Kind::Data), metadata: readable(Kind::Metadata) };
+        let known = Known { generation: moment.0, data: readable(Kind::Data), metadata: readable(Kind::Metadata) };
+        self.remember(moment, gfid, known);
+        known
+    }
+}
+
+impl Set {
+    fn remember(&self, moment: (u64, u64), gfid: Gfid, known: Known) {
         let mut all = self.known();
         if all.len() >= KNOWN {
             all.clear();
         }
-        all.insert(gfid, known);
-        known
+        if self.forgotten.load(Relaxed) == moment.1 {
+            all.insert(gfid, known);
+        }
     }
 }
 

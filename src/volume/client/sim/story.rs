@@ -9,6 +9,7 @@ use super::{Chance, Sim};
 use crate::volume::client::heal;
 use crate::volume::client::set::{Set, lease};
 use crate::volume::gfid::Gfid;
+use crate::volume::heal::Choice;
 use crate::volume::replicate::Kids;
 use crate::volume::rpc::{Fop, Node, Reply};
 
@@ -139,19 +140,17 @@ fn heal_round(set: &Set) -> usize {
     found.len()
 }
 
-/// What waits to be healed, copy by copy.
-fn left(set: &Set) -> Vec<String> {
-    let mut lines = vec![];
-    for (kid, answer) in set.wire.ask(set.wire.up(), &[Fop::Index { dirty: false }, Fop::Index { dirty: true }]) {
-        let gfids = answer.results.iter().filter_map(|r| if let Ok(Reply::Gfids(all)) = r { Some(all) } else { None });
-        for gfid in gfids.flatten() {
-            let copies = set.ask_inode(set.wire.up(), &Fop::Stat { gfid: *gfid });
-            let said: Vec<_> = copies.iter().map(|c| c.as_ref().map(|c| (c.iatt.size, &c.blame))).collect();
-            let healed = heal::inode(set, *gfid, None, false);
-            lines.push(format!("{kid} {gfid} {said:?} → {healed:?}"));
+/// Connections that break again and again while copies are being accused can leave copies that all accuse each other, as in
+/// GlusterFS. Then `favorite-child-policy mtime` decides, and what must hold must hold still.
+fn settle_split_brains(seed: u64, set: &Set) {
+    for n in 0..2 {
+        let newest = heal::inode(set, file(n), Some(Choice::Newest), false);
+        if newest.is_ok_and(|h| !h.split.is_empty()) {
+            let _ = heal::inode(set, file(n), Some(Choice::Source(0)), false);
         }
     }
-    lines
+    let rounds = (0..20).take_while(|_| heal_round(set) > 0).count();
+    assert!(rounds < 20, "seed {seed}: something is not healed although it is not in split-brain");
 }
 
 /// Breaks things now and then; never more than one brick at a time stays away for long.
@@ -193,7 +192,12 @@ fn story(seed: u64, arbiter: bool) {
     (0..3).for_each(|client| sim.kill_client(client));
     alone(&sim, &sets, 3, &mut |set| {
         let rounds = (0..20).take_while(|_| heal_round(set) > 0).count();
-        assert!(rounds < 20, "seed {seed}: after twenty rounds this still waits to be healed: {:#?}", left(set));
+        if rounds == 20 {
+            settle_split_brains(seed, set);
+        }
+        // A client that looks at a name makes it where it is missing.
+        record.names.keys().for_each(|name| drop(set.lookup(Gfid::ROOT, name)));
+        (0..20).take_while(|_| heal_round(set) > 0).count();
         check(seed, &sim, set, &record);
     });
 }
