@@ -326,6 +326,7 @@ fn changed(node: &Arc<Node<RealBranch>>, name: &OsStr, mask: u64, shared: &Share
         if let Ok(stat) = place.member.branch.stat(At::Name(&place.dir, name))
             && let Some(child) = shared.union.node_of(stat.key)
         {
+            child.default_acl.store(0, Relaxed);
             kernel.refresh(child.ino);
         }
     }
