@@ -34,8 +34,10 @@ fn story(name: &str, script: &str) {
     }
     let dir: PathBuf = std::env::temp_dir().join(format!("terrarium-union-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("a directory to work in");
-    let script =
-        format!("{PROLOGUE}\n{script}\ncd /; umount -l {0}/mnt {0}/MountPoint 2>/dev/null; true", dir.display());
+    let script = format!(
+        "{PROLOGUE}\n{script}\nset +e; cd /; umount -l {0}/mnt {0}/MountPoint 2>/dev/null; exit 0",
+        dir.display()
+    );
     let output = Command::new("unshare")
         .args(["-m", "timeout", "60", "bash", "-c", &script])
         .env("TERRARIUM", env!("CARGO_BIN_EXE_terrarium"))
