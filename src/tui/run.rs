@@ -75,6 +75,7 @@ pub fn run(
     let panics = mail.clone();
     let told = move |panic| drop(panics.send(Mail::Act(Action::Replied(Err(panic)))));
     let mut screen = Screen::take(told)?;
+    hang_up_with_the_terminal();
     let size = screen.terminal.size()?;
     let settings = Settings::load();
     let ui = Ui::new(settings.texts(), settings.theme(), (size.width, size.height), now());
