@@ -235,7 +235,8 @@ pub fn letter(choice: usize) -> char {
 pub fn markdown(text: &str, theme: &Theme, width: usize) -> Vec<Line<'static>> {
     let table = u16::try_from(width).unwrap_or(u16::MAX);
     let options = Options::new(Sheet(theme.clone())).table_width(table);
-    let text = tui_markdown::from_str_with_options(text, &options);
+    let text = commands_apart(text);
+    let text = tui_markdown::from_str_with_options(&text, &options);
     let mut block = false;
     let mut lines = Vec::new();
     for line in text.lines {
@@ -248,6 +249,13 @@ pub fn markdown(text: &str, theme: &Theme, width: usize) -> Vec<Line<'static>> {
     }
     lines.dedup_by(|a, b| a.width() == 0 && b.width() == 0);
     lines
+}
+
+/// Ends each line that is nothing but code with a hard break, so that two commands in a row stay two lines.
+fn commands_apart(text: &str) -> String {
+    let is_command =
+        |line: &str| line.len() > 2 && line.starts_with('`') && line.ends_with('`') && !line.starts_with("``");
+    text.lines().map(|line| if is_command(line.trim()) { format!("{line}  \n") } else { format!("{line}\n") }).collect()
 }
 
 /// A line that borrows nothing. One that is nothing but code, a command to type, is indented like a block of code.
