@@ -164,7 +164,7 @@ impl<B: Branch> Union<B> {
             self.copy_up(&mut changes, node, &target, None)?;
         }
         let source = self.locate(node)?;
-        let at = self.ensure_dir(&mut changes, parent, &target)?;
+        let at = self.reach_dir(&mut changes, parent, &target)?;
         target.branch.link(&source.dir, &source.name, &at.dir, name)?;
         self.remove_whiteout(&at, name, || parent.path_of(name))?;
         let found = find(&parent.places(), 0, name)?.ok_or(Errno::EIO)?;

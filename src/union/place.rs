@@ -160,6 +160,20 @@ impl<B: Branch> Union<B> {
         Ok(place)
     }
 
+    /// As [`Union::ensure_dir`], for renames and links: where something that is no directory stands in the way on that
+    /// branch, unseen, the answer is that the branch cannot be reached from here.
+    pub(super) fn reach_dir(
+        &self,
+        changes: &mut Changes,
+        node: &Arc<Node<B>>,
+        member: &Arc<Member<B>>,
+    ) -> Result<Place<B>> {
+        match self.ensure_dir(changes, node, member) {
+            Err(Errno::EEXIST | Errno::ENOTDIR) => Err(Errno::EXDEV),
+            place => place,
+        }
+    }
+
     /// Merges a further copy into a directory.
     pub(super) fn add_place(&self, node: &Arc<Node<B>>, place: Place<B>) {
         let key = place.key;
