@@ -7,7 +7,6 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::union::branch::Errno;
 use crate::union::mount::{control, session};
 use crate::union::options;
 use crate::union::reshape::Refused;
@@ -74,10 +73,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
             }
             ExitCode::SUCCESS
         }
-        Err(refused) => {
-            let code = if refused.errno == Errno::EINVAL { 32 } else { 32 };
-            fail(code, &format!("{}: {} [{}]", target.display(), refused.why, refused.errno.name()))
-        }
+        Err(refused) => fail(32, &format!("{}: {} [{}]", target.display(), refused.why, refused.errno.name())),
     }
 }
 

@@ -11,6 +11,7 @@ use super::branch::{At, Branch, Errno, Kind, Replace, Result, Stat};
 use super::lookup::{Found, find};
 use super::node::{Node, Place};
 use super::place::Chosen;
+use super::policy::Create;
 use super::{Caller, Changes, Union, names};
 
 /// What is to be made. Modes are permission bits before the mask.
@@ -41,8 +42,17 @@ impl<B: Branch> Union<B> {
         names::check(name)?;
         let mut changes = self.change.lock().unwrap();
         alive(parent)?;
-        let chosen = self.place_new(&mut changes, parent, name, matches!(new, New::Dir(_)))?;
-        let at = self.ensure_dir(&mut changes, parent, &chosen.member)?;
+        let dir = matches!(new, New::Dir(_));
+        let policy = self.settings().create;
+        let mut chosen = self.place_new(&mut changes, parent, name, dir, policy)?;
+        let at = match self.ensure_dir(&mut changes, parent, &chosen.member) {
+            // On that branch something that is no directory stands in the way, unseen: stay where the parent is.
+            Err(Errno::EEXIST | Errno::ENOTDIR) => {
+                chosen = self.place_new(&mut changes, parent, name, dir, Create::TopDownParent)?;
+                self.ensure_dir(&mut changes, parent, &chosen.member)?
+            }
+            at => at?,
+        };
         let (stat, file) = match new {
             New::Dir(mode) => (self.make_dir(&mut changes, &at, name, mode, caller, &chosen, parent)?, None),
             _ => self.make_other(parent, &at, name, new, caller)?,
@@ -142,7 +152,7 @@ impl<B: Branch> Union<B> {
         alive(parent)?;
         let source = self.locate(node).map_err(|_| Errno::ENOENT)?;
         let top = node.state.read().unwrap().top.clone();
-        let chosen = self.place_new(&mut changes, parent, name, true);
+        let chosen = self.place_new(&mut changes, parent, name, true, self.settings().create);
         let hidden = chosen.as_ref().is_ok_and(|c| c.floor.as_ref().is_some_and(|f| top.index() > f.index()));
         let stay = top.writable() && !hidden;
         let target = if stay {
@@ -154,7 +164,7 @@ impl<B: Branch> Union<B> {
             self.copy_up(&mut changes, node, &target, None)?;
         }
         let source = self.locate(node)?;
-        let at = self.ensure_dir(&mut changes, parent, &target)?;
+        let at = self.reach_dir(&mut changes, parent, &target)?;
         target.branch.link(&source.dir, &source.name, &at.dir, name)?;
         self.remove_whiteout(&at, name, || parent.path_of(name))?;
         let found = find(&parent.places(), 0, name)?.ok_or(Errno::EIO)?;

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::branch::{At, Branch, Change, Errno, Key, Kind, Replace, Result, SetTime, Stat};
 use super::lookup::{Anchor, Found, whited_out};
 use super::node::{Member, Node, Place};
-use super::policy::{Candidate, Question};
+use super::policy::{Candidate, Create, Question};
 use super::{Changes, Happening, Union, names};
 
 /// A file with several names of which one was copied up: the copy has a name in `.wh..wh.plnk` too, and the other names,
@@ -45,6 +45,7 @@ impl<B: Branch> Union<B> {
         parent: &Node<B>,
         name: &OsStr,
         dir: bool,
+        policy: Create,
     ) -> Result<Chosen<B>> {
         let shape = self.shape.read().unwrap();
         if shape.settings.read_only {
@@ -62,7 +63,6 @@ impl<B: Branch> Union<B> {
                 break;
             }
         }
-        let policy = shape.settings.create;
         let branches = self.candidates(changes, &shape.members, parent, policy.asks_space());
         let question = Question { branches: &branches, limit: floor.as_ref().map(|m| m.index()), turn: changes.turn };
         let member = shape.members[policy.choose(&question).ok_or(Errno::EROFS)?].clone();
@@ -158,6 +158,20 @@ impl<B: Branch> Union<B> {
             self.tell_copied(node, &top.member, member, 0);
         }
         Ok(place)
+    }
+
+    /// As [`Union::ensure_dir`], for renames and links: where something that is no directory stands in the way on that
+    /// branch, unseen, the answer is that the branch cannot be reached from here.
+    pub(super) fn reach_dir(
+        &self,
+        changes: &mut Changes,
+        node: &Arc<Node<B>>,
+        member: &Arc<Member<B>>,
+    ) -> Result<Place<B>> {
+        match self.ensure_dir(changes, node, member) {
+            Err(Errno::EEXIST | Errno::ENOTDIR) => Err(Errno::EXDEV),
+            place => place,
+        }
     }
 
     /// Merges a further copy into a directory.

@@ -138,7 +138,7 @@ impl<B: Branch> Union<B> {
         found: &Found<B>,
         member: &Arc<Member<B>>,
     ) -> Result<Place<B>> {
-        let at = self.ensure_dir(changes, side.parent, member)?;
+        let at = self.reach_dir(changes, side.parent, member)?;
         if found.top.id == member.id {
             return Ok(at);
         }
@@ -180,7 +180,7 @@ impl<B: Branch> Union<B> {
     ) -> Result<()> {
         let (old_path, new_path) = (|| from.parent.path_of(from.name), || to.parent.path_of(to.name));
         let at = self.bring(changes, from, source, member)?;
-        let into = self.ensure_dir(changes, to.parent, member)?;
+        let into = self.reach_dir(changes, to.parent, member)?;
         let node = self.now(from)?;
         let replaced = target.as_ref().and_then(|t| self.known(&t.stat));
         if let Some(target) = &target {

@@ -542,7 +542,7 @@ proptest! {
     fn a_union_is_a_directory(
         before in prop::collection::vec((0..3usize, step()), 0..30),
         steps in prop::collection::vec(step(), 1..40),
-        options in prop::sample::select(vec!["br=/0:/1:/2", "br=/0:/1=ro+wh:/2", "br=/0:/1=rw:/2", "br=/0=rw:/1=rw:/2=ro,create=rr", "br=/0:/1:/2,diropq=a"]),
+        options in prop::sample::select(vec!["br=/0:/1:/2", "br=/0:/1=ro+wh:/2", "br=/0:/1=rw:/2", "br=/0=rw:/1=rw:/2=ro,create=rr", "br=/0=rw:/1=rw:/2=ro,create=mfs,cpup=bu", "br=/0:/1:/2,diropq=a"]),
     ) {
         let world = World::mounted(3, options, |i, b| prepared(&before, i, b));
         let plain = Plain(MemoryFs::new(9, ROOMY).branch());
