@@ -187,7 +187,7 @@ fn a_mount_entry() {
              cat /mnt/gv0/other; lxc-stop -k -n c1
              (cat base; echo 'lxc.mount.entry = /no/such x none bind,create=dir 0 0') > /var/lib/lxc/c1/config; lxc-start -n c1
              (cat base; echo 'lxc.mount.entry = /etc ../../x none bind 0 0') > /var/lib/lxc/c1/config; lxc-start -n c1
-             (cat base; echo 'lxc.colour = red'; echo 'lxc.apparmor.profile = generated') > /var/lib/lxc/c1/config; lxc-start -n c1",
+             (cat base; echo 'lxc.colour = red'; echo 'lxc.cgroup2.no.such = 1'; echo 'lxc.apparmor.profile = generated') > /var/lib/lxc/c1/config; lxc-start -n c1",
         );
         assert_eq!(out(&output), "text\nmore\n", "{who:?}: {}", err(&output));
         let said = err(&output);
@@ -195,6 +195,7 @@ fn a_mount_entry() {
             "bind /no/such to /x in the container: No such file",
             "leaves the container",
             "lxc.colour: no such key",
+            "no control group for no.such = 1",
             "lxc.apparmor.profile: not supported here, left out",
         ] {
             assert!(said.contains(words), "{who:?}: no `{words}` in {said}");
@@ -252,6 +253,37 @@ fn the_worlds_end_is_the_containers_end() {
         child.kill().unwrap();
         child.wait().unwrap();
         wait_until("nothing is left of it", || processes_with(&token).is_empty());
+    }
+}
+
+/// Part (c) of the homework, the container's half: the replicated volume bound into the container, and also mounted inside it. What
+/// the container writes is on every brick; the world knows the volume from a brick by its filesystem type.
+#[test]
+fn a_volume_in_a_container() {
+    for who in everybody() {
+        let home = Home::of(who);
+        let output = home.run(
+            "sudo apt install glusterfs-server lxc >/dev/null && sudo systemctl start glusterd
+             gluster peer probe server2 >/dev/null; gluster peer probe server3 >/dev/null
+             gluster volume create gv0 replica 3 server1:/data/b server2:/data/b server3:/data/b >/dev/null
+             gluster volume start gv0 >/dev/null; mkdir /mnt/gv0; mount -t glusterfs server1:/gv0 /mnt/gv0 || exit
+             lxc-create -q -t busybox -n c1; cd /var/lib/lxc/c1; sed -i 's/^lxc.net.0.type.*/lxc.net.0.type = veth/' config
+             echo 'lxc.mount.entry = /mnt/gv0 mnt/gv0 none bind,create=dir 0 0' >> config
+             echo 'lxc.mount.entry = /data/b mnt/brick none bind,create=dir 0 0' >> config
+             lxc-start -n c1
+             lxc-attach -n c1 -- sh -c 'echo bound > /mnt/gv0/a; mkdir /m; mount -t glusterfs server1:/gv0 /m && echo inside > /m/b'
+             for s in server1 server2 server3; do lab on $s cat /data/b/a /data/b/b; done
+             grep -o '\"mounts\":[^]]*' /run/terrarium/world/journal/* | tail -n 1",
+        );
+        let seen = out(&output);
+        let (written, mounts) = seen.split_once("\"mounts\"").unwrap_or((&seen, ""));
+        assert_eq!(written, "bound\ninside\n".repeat(3), "{who:?}: {}", err(&output));
+        let volume = r#"{"target":"/mnt/gv0","source":"/mnt/gv0","fstype":"fuse.glusterfs"}"#;
+        assert!(mounts.contains(volume), "{who:?}: {mounts}");
+        assert!(
+            mounts.contains(r#""target":"/mnt/brick""#) && mounts.matches("fuse.glusterfs").count() == 1,
+            "{mounts}"
+        );
     }
 }
 

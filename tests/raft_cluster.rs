@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst};
 
 use cluster::{Client, Cluster, ok, text, wait_for};
 use keeper::{Keeper, Switch};
+use nix::sys::signal::Signal::{SIGCONT, SIGSTOP};
 use redis_protocol::resp2::types::BytesFrame;
 use terrarium::raft::{Happening, Role};
 use terrarium::world::wire::Ask;
@@ -137,6 +138,86 @@ fn without_a_majority_a_client_gets_an_error() {
         let reply = line.call(words).expect("a reply");
         assert!(matches!(&reply, BytesFrame::Error(text) if text.starts_with("CLUSTERDOWN")), "{reply:?}");
     }
+}
+
+/// A node that hangs costs the others nothing. A leader that hangs is replaced, and follows when it goes on.
+#[test]
+fn a_node_that_hangs_holds_nobody_up() {
+    let cluster = Cluster::start(3);
+    let leader = cluster.leader();
+    let (follower, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    cluster.signal(follower, SIGSTOP);
+    let mut line = Client::connect(cluster.client_address(leader)).expect("it is up");
+    let value = "v".repeat(10_000);
+    for i in 0..1000 {
+        assert_eq!(line.call(&["SET", &format!("k{i}"), &value]).ok(), Some(ok()));
+    }
+    cluster.signal(follower, SIGCONT);
+    cluster.settle();
+    let leader = cluster.leader();
+    cluster.signal(leader, SIGSTOP);
+    let entry = if leader == other { follower } else { other };
+    let mut line = Client::connect(cluster.client_address(entry)).expect("it is up");
+    wait_for("another leader", || (line.call(&["SET", "x", "5"]).ok() == Some(ok())).then_some(()));
+    cluster.signal(leader, SIGCONT);
+    cluster.settle();
+    assert_ne!(cluster.leader(), leader, "it follows the one that was elected meanwhile");
+}
+
+/// When the log grows long, a snapshot takes its place; a node that was away meanwhile gets it, and all logs are equal.
+#[test]
+fn a_node_that_was_away_for_long_gets_a_snapshot() {
+    let mut cluster = Cluster::start(3);
+    let leader = cluster.leader();
+    let away = (leader + 1) % 3;
+    cluster.kill(away);
+    let mut line = Client::connect(cluster.client_address(leader)).expect("it is up");
+    let (batch, batches) = (500, 60);
+    for round in 0..batches {
+        for i in 0..batch {
+            line.send(&["SET", &format!("k{i}"), &format!("v{round}")]).expect("it is up");
+        }
+        for _ in 0..batch {
+            assert_eq!(line.receive().ok(), Some(ok()));
+        }
+    }
+    cluster.start_node(away);
+    cluster.settle();
+    assert_ne!(cluster.info(away, "snapshot_index").as_deref(), Some("0"), "it has a snapshot");
+    for i in 0..3 {
+        cluster.kill(i);
+    }
+    let logs: Vec<_> = (0..3).map(|i| cluster.saved_log(i)).collect();
+    for log in &logs[1..] {
+        assert_eq!((&log["snapshot"], &log["entries"]), (&logs[0]["snapshot"], &logs[0]["entries"]));
+    }
+    (0..3).for_each(|i| cluster.start_node(i));
+    let leader = cluster.leader();
+    let mut line = Client::connect(cluster.client_address(leader)).expect("it is up");
+    assert_eq!(line.call(&["DBSIZE"]).ok(), Some(BytesFrame::Integer(batch)));
+    assert_eq!(line.call(&["GET", "k7"]).ok(), Some(text(&format!("v{}", batches - 1))));
+}
+
+/// Large values pass between nodes; what is too large is refused with words, and the connection goes on.
+#[test]
+fn large_values() {
+    let cluster = Cluster::start(3);
+    let leader = cluster.leader();
+    let mut line = Client::connect(cluster.client_address((leader + 1) % 3)).expect("it is up");
+    let value = "v".repeat(5 << 20);
+    assert_eq!(line.call(&["SET", "a", &value]).ok(), Some(ok()));
+    assert_eq!(line.call(&["SET", "b", &value]).ok(), Some(ok()));
+    assert_eq!(line.call(&["STRLEN", "a"]).ok(), Some(BytesFrame::Integer(5 << 20)));
+    assert_eq!(line.call(&["GET", "b"]).ok(), Some(text(&value)));
+    let both = line.call(&["MGET", "a", "b"]).expect("a reply");
+    match &both {
+        BytesFrame::Error(text) => assert!(text.contains("too large"), "what is forwarded has its bound: {text}"),
+        BytesFrame::Array(values) => assert_eq!(values.len(), 2, "this node leads meanwhile: nothing is forwarded"),
+        other => panic!("MGET never replies {other:?}"),
+    }
+    let refused = line.call(&["SET", "c", &"v".repeat((8 << 20) - 3)]).expect("a reply");
+    assert!(matches!(&refused, BytesFrame::Error(text) if text.contains("8388608")), "{refused:?}");
+    assert_eq!(line.call(&["EXISTS", "a", "b", "c"]).ok(), Some(BytesFrame::Integer(2)));
 }
 
 /// A frozen node's clock stands; each asked tick is exactly one; then it goes on.

@@ -102,7 +102,9 @@ fn cycle(name: &str, tools: &Path, extra: &[&str], rounds: u32) -> Result<(), St
         let start = timed(|| call("lxc-start", &[]))?;
         let attach = timed(|| call("lxc-attach", &["--", "true"]))?;
         stops.push(timed(|| call("lxc-stop", &["-k"]))?);
-        (starts.push(start), attaches.push(attach), both.push(start + attach));
+        starts.push(start);
+        attaches.push(attach);
+        both.push(start + attach);
     }
     row(&format!("{name}: start + attach true"), both);
     row(&format!("{name}: start"), starts);

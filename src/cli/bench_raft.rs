@@ -40,8 +40,12 @@ struct Arguments {
 /// What is done in a loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Work {
+    /// Writes.
     Put,
+    /// Linearizable reads.
     Get,
+    /// From `kill -9` of the leader to the next acknowledged write; counted as failovers a second.
+    Failover,
 }
 
 /// A connection that does one operation after the other.
@@ -51,11 +55,13 @@ trait Store: Sized {
     async fn get(&mut self, key: &str) -> std::io::Result<()>;
 }
 
-/// Three processes of one kind, and the client address of their leader. They end with it.
+/// Three processes of one kind, their client addresses, and which of them leads. They end with it.
 struct Trio {
     processes: Vec<Child>,
-    leader: SocketAddr,
-    _data: tempdir::Scratch,
+    addresses: [SocketAddr; 3],
+    leader: usize,
+    /// Goes with it.
+    data: tempdir::Scratch,
 }
 
 impl Drop for Trio {
@@ -107,6 +113,7 @@ fn run(arguments: &Arguments) -> std::io::Result<Vec<Row>> {
     let row = |work, clients| Row { work, clients, ours: Vec::new(), theirs: Vec::new() };
     let mut rows: Vec<Row> =
         works.iter().flat_map(|&work| arguments.clients.iter().map(move |&clients| row(work, clients))).collect();
+    rows.push(row(Work::Failover, 1));
     let time = Duration::from_secs_f64(arguments.seconds);
     for round in 0..arguments.rounds {
         for row in &mut rows {
@@ -120,12 +127,34 @@ fn run(arguments: &Arguments) -> std::io::Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// Kills the leader and writes until one of the others has it. Gives the inverse of the seconds it took.
+async fn fail_over<S: Store>(mut trio: Trio) -> std::io::Result<f64> {
+    let mut leader = S::connect(trio.addresses[trio.leader]).await?;
+    leader.put("key", b"before").await?;
+    trio.processes[trio.leader].kill()?;
+    let begin = Instant::now();
+    let put = async |address| S::connect(address).await?.put("key", b"after").await;
+    for i in (0..3).cycle().filter(|i| *i != trio.leader) {
+        match tokio::time::timeout(Duration::from_millis(500), put(trio.addresses[i])).await {
+            Ok(Ok(())) => break,
+            _ if begin.elapsed() > Duration::from_secs(30) => return Err(std::io::Error::other("nobody took over")),
+            _ => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+    Ok(1.0 / begin.elapsed().as_secs_f64())
+}
+
 /// Operations a second on a fresh trio.
 async fn measure<S: Store + 'static>(trio: Trio, row: &Row, time: Duration) -> std::io::Result<f64> {
+    if row.work == Work::Failover {
+        return fail_over::<S>(trio).await;
+    }
     let (work, deadline) = (row.work, Instant::now() + WARM_UP + time);
     let tasks = tokio::task::LocalSet::new();
     let clients: Vec<_> = (0..row.clients)
-        .map(|client| tasks.spawn_local(client_loop::<S>(trio.leader, client, work, deadline, deadline - time)))
+        .map(|client| {
+            tasks.spawn_local(client_loop::<S>(trio.addresses[trio.leader], client, work, deadline, deadline - time))
+        })
         .collect();
     tasks.await;
     let mut done = 0;
@@ -151,7 +180,7 @@ async fn client_loop<S: Store>(
     while Instant::now() < deadline {
         match work {
             Work::Put => store.put(&key(client, n % 1000), &value).await?,
-            Work::Get => store.get(&key(client, 0)).await?,
+            Work::Get | Work::Failover => store.get(&key(client, 0)).await?,
         }
         n += 1;
         let now = Instant::now();
@@ -164,17 +193,21 @@ fn key(client: usize, n: u64) -> String {
     format!("key-{client:04}-{n:04}")
 }
 
-/// Starts three processes and waits until `leader` finds who leads.
-fn start(command: impl Fn(usize, &Path) -> Command, leader: impl Fn() -> Option<SocketAddr>) -> std::io::Result<Trio> {
+/// Starts three processes and waits until one `leads`.
+fn start(
+    command: impl Fn(usize, &Path) -> Command,
+    addresses: [SocketAddr; 3],
+    leads: impl Fn(SocketAddr) -> std::io::Result<bool>,
+) -> std::io::Result<Trio> {
     let data = tempdir::Scratch::new()?;
-    let mut trio = Trio { processes: Vec::new(), leader: SocketAddr::from(([0; 4], 0)), _data: data };
+    let mut trio = Trio { processes: Vec::new(), addresses, leader: 0, data };
     for i in 0..3 {
-        let mut command = command(i, trio._data.path());
+        let mut command = command(i, trio.data.path());
         trio.processes.push(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
     }
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(20) {
-        if let Some(leader) = leader() {
+        if let Some(leader) = (0..3).find(|i| leads(addresses[*i]).unwrap_or(false)) {
             trio.leader = leader;
             return Ok(trio);
         }
@@ -230,18 +263,16 @@ fn show(rows: &[Row], as_json: bool) {
         println!("{}", json!({ "rows": rows.iter().map(row).collect::<Vec<_>>() }));
         return;
     }
-    println!("{:<5} {:>8} {:>14} {:>14} {:>7}", "", "clients", "terrarium/s", "etcd/s", "ratio");
+    println!("{:<9} {:>8} {:>14} {:>14} {:>7}", "", "clients", "terrarium", "etcd", "ratio");
     for row in rows {
         let (ours, theirs) = (median(&row.ours), median(&row.theirs));
-        let number = |value: Option<f64>, digits: usize| value.map_or("–".into(), |v| format!("{v:.digits$}"));
-        let ratio = ours.zip(theirs).map(|(ours, theirs)| ours / theirs);
+        let rate = |value: Option<f64>| match (value, row.work) {
+            (None, _) => "–".into(),
+            (Some(value), Work::Failover) => format!("{:.2} s", 1.0 / value),
+            (Some(value), _) => format!("{value:.0}/s"),
+        };
+        let ratio = ours.zip(theirs).map_or("–".into(), |(ours, theirs)| format!("{:.2}", ours / theirs));
         let work = format!("{:?}", row.work).to_lowercase();
-        println!(
-            "{work:<5} {:>8} {:>14} {:>14} {:>7}",
-            row.clients,
-            number(ours, 0),
-            number(theirs, 0),
-            number(ratio, 2)
-        );
+        println!("{work:<9} {:>8} {:>14} {:>14} {ratio:>7}", row.clients, rate(ours), rate(theirs));
     }
 }

@@ -21,8 +21,6 @@ use super::parse;
 /// Example: terrarium bench union --quick
 #[derive(Parser)]
 struct Args {
-    /// What to measure: `union`.
-    what: String,
     /// A tenth of everything.
     #[arg(long)]
     quick: bool,
@@ -48,7 +46,8 @@ struct Scale {
     unlinks: usize,
 }
 
-const FULL: Scale = Scale { dirs: 200, files: 100, flat: 10_000, big: 256 << 20, small: 5000, copies: 500, unlinks: 1000 };
+const FULL: Scale =
+    Scale { dirs: 200, files: 100, flat: 10_000, big: 256 << 20, small: 5000, copies: 500, unlinks: 1000 };
 const QUICK: Scale = Scale { dirs: 40, files: 50, flat: 1000, big: 32 << 20, small: 500, copies: 50, unlinks: 100 };
 
 /// One thing that is measured: its name and its seconds; `None` where it makes no sense.
@@ -56,14 +55,10 @@ type Row = (&'static str, Option<f64>);
 
 /// The verb.
 pub fn main(args: &[OsString]) -> ExitCode {
-    let args: Args = match parse("bench", args) {
+    let args: Args = match parse("terrarium bench union", args) {
         Ok(args) => args,
         Err(code) => return code,
     };
-    if args.what != "union" {
-        eprintln!("terrarium bench: there is a bench of `union`, not of `{}`", args.what);
-        return ExitCode::from(2);
-    }
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -90,7 +85,8 @@ fn run(args: &Args) -> Result<(), String> {
 fn own_mounts() -> Result<(), String> {
     use nix::mount::{MsFlags, mount};
     use nix::sched::{CloneFlags, unshare};
-    unshare(CloneFlags::CLONE_NEWNS).map_err(|e| format!("needs root for its mounts ({e}); try it in `terrarium run`"))?;
+    unshare(CloneFlags::CLONE_NEWNS)
+        .map_err(|e| format!("needs root for its mounts ({e}); try it in `terrarium run`"))?;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, private, None::<&str>).map_err(|e| format!("private mounts: {e}"))
 }
@@ -260,7 +256,10 @@ fn measure(peer: &str, at: &Path, place: &Path, lower: &Path, scale: &Scale) -> 
     measure_small(at, scale, &mut rows)?;
     rows.push(("untar small files", untar(at, place, lower)?));
     let copies = peer != "native" && peer != "mergerfs";
-    rows.push(("copy-up of small files", if copies { timed(|| touch_all(&at.join("up"), scale.copies))? } else { None }));
+    rows.push((
+        "copy-up of small files",
+        if copies { timed(|| touch_all(&at.join("up"), scale.copies))? } else { None },
+    ));
     rows.push(("copy-up of a big file", if copies { timed(|| touch(&at.join("bigup")))? } else { None }));
     let gone = if peer == "mergerfs" { None } else { timed(|| unlink_all(&at.join("gone"), scale.unlinks))? };
     rows.push(("unlink lower files", gone));

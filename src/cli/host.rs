@@ -49,7 +49,7 @@ impl Host for OuterHost {
         match worlds.get(lab).map(|world| (&world.socket, world.on_host.as_ref())) {
             Some((socket, Some(on_host))) => shell_on_host(exe, socket, on_host),
             _ => {
-                let rest = ["enter".into(), "--world".into(), world_of(lab), "--dir".into(), "/root".into()];
+                let rest = ["enter".into(), "--world".into(), world_of(lab), "--dir".into(), "/root".into(), "--".into()];
                 std::iter::once(exe).chain(rest.map(OsString::from)).collect()
             }
         }
@@ -67,7 +67,7 @@ fn shell_on_host(exe: OsString, socket: &std::path::Path, on_host: &OnHost) -> V
     let notice = Texts::of_environment().with("host-notice", &blanks);
     let bin = socket.with_file_name("bin");
     let _ = std::fs::create_dir_all(&bin).and_then(|()| std::os::unix::fs::symlink(&exe, bin.join("lab")));
-    let script = r#"printf '%s\n' "$NOTICE"; PATH="$BIN:$PATH"; unset NOTICE BIN; exec "${SHELL:-/bin/sh}""#;
+    let script = r#"PATH="$BIN:$PATH"; [ $# = 0 ] || exec "$@"; printf '%s\n' "$NOTICE"; unset NOTICE BIN; exec "${SHELL:-/bin/sh}""#;
     let mut words: Vec<OsString> = vec!["env".into()];
     words.extend([format!("NOTICE={notice}").into(), format!("{}={loopback}", machines::LOOPBACK).into()]);
     for (name, value) in [("TERRARIUM_KEEPER=", socket), ("BIN=", &bin)] {
@@ -75,6 +75,6 @@ fn shell_on_host(exe: OsString, socket: &std::path::Path, on_host: &OnHost) -> V
         word.push(value);
         words.push(word);
     }
-    words.extend(["sh", "-c", script].map(OsString::from));
+    words.extend(["sh", "-c", script, "sh"].map(OsString::from));
     words
 }

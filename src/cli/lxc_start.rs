@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use super::lxc::{Asked, Tool, exit, opt};
 use crate::container::plan::Plan;
 use crate::container::protocol::State;
+use crate::container::runtime::cgroup::Cgroups;
 use crate::container::runtime::client::{self, Client};
 use crate::container::runtime::start::{self, Launch};
 use crate::container::runtime::terminal::{self, Escape};
@@ -94,10 +95,20 @@ fn launch(asked: &Asked) -> Result<Launch, Error> {
 
 fn begin(asked: &Asked, launch: &Launch) -> Result<ExitCode, Error> {
     started(launch, start::in_background(launch))?;
+    say_limits(asked, launch);
     if asked.has("foreground") {
         stay(asked)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says which of the configured limits this machine cannot keep.
+fn say_limits(asked: &Asked, launch: &Launch) {
+    if launch.spec.cgroup.is_empty() && launch.spec.cgroup2.is_empty() {
+        return;
+    }
+    let dirs = client::status(&launch.place).cgroups.iter().map(Into::into).collect();
+    Cgroups { dirs }.missing(&launch.spec).iter().for_each(|words| asked.say(words));
 }
 
 /// Takes back what was mounted for a start that failed.

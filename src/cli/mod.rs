@@ -15,6 +15,7 @@ mod bench_union;
 mod brick;
 mod doctor;
 mod enter;
+mod export;
 mod gluster;
 mod glusterd;
 mod glusterfs;
@@ -59,6 +60,7 @@ const TOOLS: &[(&str, Verb)] = &[
     ("glusterd", glusterd::main),
     ("glusterfs", glusterfs::main),
     ("lab", lab::main),
+    ("export", export::main),
     ("lxc-attach", lxc_attach::attach),
     ("lxc-config", lxc_ls::config),
     ("lxc-console", lxc_console::console),
@@ -100,6 +102,7 @@ const VERBS: &[(&str, Verb, &str)] = &[
     ("brick", brick::main, "one brick of a volume, by hand"),
     ("node", node::main, "one Raft node, by hand"),
     ("bench", bench::main, "measurements beside the peers"),
+    ("export", export::main, "the homework as a script for a real machine"),
     ("screen", screen::main, ""),
     ("world", hidden::world, ""),
     ("init", hidden::init, ""),

@@ -88,7 +88,7 @@ struct Outer {
 
 /// A world that is open; it closes when this is dropped.
 struct Held {
-    _opened: launch::Opened,
+    opened: launch::Opened,
     _lock: Flock<File>,
     on_host: Option<OnHost>,
 }
@@ -152,13 +152,13 @@ impl Outer {
 
     fn open(&mut self, lab: &str) -> Result<World> {
         let place = Place::of(&world_of(lab))?;
-        if !self.worlds.contains_key(lab) || !place.socket().exists() {
+        if !self.worlds.get_mut(lab).is_some_and(|held| held.opened.is_alive()) {
             self.worlds.remove(lab);
             place::heal();
             let lock = place.claim()?;
             let spec = launch::Spec { place: place.clone(), seed: rand::random(), work: None };
             let (opened, on_host) = open_somehow(&spec)?;
-            self.worlds.insert(lab.into(), Held { _opened: opened, _lock: lock, on_host });
+            self.worlds.insert(lab.into(), Held { opened, _lock: lock, on_host });
         }
         let on_host = self.worlds.get(lab).and_then(|held| held.on_host.clone());
         Ok(World { socket: place.socket(), on_host })

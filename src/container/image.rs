@@ -90,7 +90,6 @@ pub const TOOLS: &[&str] = &[
     "kill",
     "less",
     "ln",
-    "login",
     "ls",
     "md5sum",
     "mkdir",
@@ -122,7 +121,6 @@ pub const TOOLS: &[&str] = &[
     "sort",
     "stat",
     "stty",
-    "su",
     "sync",
     "tail",
     "tar",
@@ -253,9 +251,11 @@ const HELPERS: &[&str] = &[
     "umount.fuse.glusterfs",
 ];
 
-/// So that `mount -t glusterfs` works in a container too.
+/// So that `mount -t glusterfs` works in a container too, and `sudo` and `su` where the image has none.
 fn helpers(host: &Host) -> Vec<Item> {
-    let links = HELPERS.iter().map(|name| Item::Link(format!("/usr/sbin/{name}"), OWN_PATH.into()));
+    let mounting = HELPERS.iter().map(|name| format!("/usr/sbin/{name}"));
+    let users = ["/usr/bin/su", "/usr/bin/sudo"].map(String::from);
+    let links = mounting.chain(users).map(|path| Item::Link(path, OWN_PATH.into()));
     host.own.iter().map(|own| Item::Needs(own.clone())).chain(links).collect()
 }
 

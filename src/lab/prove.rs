@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::action::{Action, act_all};
 use super::check::{Eyes, Finding, Kind};
-use super::course::{Lab, Step};
+use super::course::{Lab, Options, Step};
 use super::session::{prepare, recognized};
 use super::stage::Stage;
 use super::text::Lang;
@@ -115,7 +115,12 @@ impl Run<'_> {
         let mut answers = BTreeMap::new();
         act_all(actions, eyes, &mut |question, choice| drop(answers.insert(question.to_owned(), choice)))?;
         eyes.answers = answers;
-        Ok(())
+        eyes.questions.iter().try_for_each(|question| match (eyes.answers.get(&question.id), &question.options) {
+            (Some(given), Options::These(these)) if these.iter().all(|(choice, _)| choice != given) => {
+                Err(format!("`{given}` cannot be chosen in the question `{}`", question.id))
+            }
+            _ => Ok(()),
+        })
     }
 
     /// A check that is not about an answer fails (any check, if there is none but those).

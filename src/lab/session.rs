@@ -7,6 +7,9 @@
 //! A step goes: *preparing* (its setup runs) → *acting* (the student's turn) → *checking* (one probe after the other) →
 //! *acting* again, or *passed*. [`Session::cancel`] ends what runs.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -106,6 +106,13 @@ fn wait_ready(
     }
 }
 
+impl Opened {
+    /// Whether the world still lives; its keeper may have been killed.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.launcher.try_wait(), Ok(None))
+    }
+}
+
 impl Drop for Opened {
     fn drop(&mut self) {
         self.alive.take();

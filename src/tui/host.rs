@@ -12,14 +12,9 @@ pub trait Host: Send + Sync {
     /// One line: what failed, and what to try.
     fn open(&self, lab: &str) -> Result<PathBuf, String>;
 
-    /// The command of the shell pane: a shell inside the lab's world. Program first.
+    /// The command of the shell pane: a shell inside the lab's world. Program first. With the words of a command after
+    /// it, that command inside the world.
     fn shell(&self, lab: &str) -> Vec<OsString>;
-
-    /// The words before a command that is to run inside the lab's world, for the labs' own shell lines. Empty: we are in
-    /// the world ourselves.
-    fn inside(&self, _lab: &str) -> Vec<OsString> {
-        Vec::new()
-    }
 
     /// Puts the lab's world back to its beginning; it is closed after that, and [`Host::open`] opens the fresh one.
     ///

@@ -55,11 +55,18 @@ fn room(area: Rect) -> Rect {
     Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
 }
 
-/// Clears a box of so many rows, writes its title, and gives its inside.
+/// Clears a box of so many rows in the middle, writes its title, and gives its inside.
 fn open(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer, title: &str, rows: usize) -> Rect {
-    let most = room(area);
-    let height = most.height.min(u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(3));
-    let frame = Rect { y: area.y + (area.height - height) / 2, height, ..most };
+    let height = height_of(area, rows);
+    open_at(scene, area, buffer, title, area.y + (area.height - height) / 2, height)
+}
+
+fn height_of(area: Rect, rows: usize) -> u16 {
+    room(area).height.min(u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(3))
+}
+
+fn open_at(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer, title: &str, y: u16, height: u16) -> Rect {
+    let frame = Rect { y, height, ..room(area) };
     let outer = Rect { x: frame.x.saturating_sub(1), width: frame.width + 2, ..frame };
     ratatui::widgets::Widget::render(ratatui::widgets::Clear, outer, buffer);
     buffer.set_style(outer.intersection(buffer.area), scene.of(Paint::Panel));
@@ -165,7 +172,8 @@ fn question(scene: &Scene<'_>, question: usize, choice: usize, area: Rect, buffe
     lines.push(Line::default());
     lines.push(Line::from(scene.span(Paint::Dim, scene.tr("question-keys"))));
     let title = scene.ui.texts.with("guide-predict", &[("n", (question + 1).into())]);
-    let inside = open(scene, area, buffer, &title, lines.len() - 1);
+    // At the top, over the guide: the answer is often to be seen in the panes below.
+    let inside = open_at(scene, area, buffer, &title, area.y + 1, height_of(area, lines.len() - 1));
     for (line, y) in lines.iter().zip(inside.y..inside.bottom()) {
         put_line(buffer, inside, y, line);
     }

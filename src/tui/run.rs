@@ -8,11 +8,13 @@
 mod open;
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossterm::event::{Event as Input, EventStream, KeyEventKind};
 use futures::StreamExt;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::time::{Instant, sleep_until};
@@ -49,6 +51,17 @@ enum Mail {
     Lesson(u64),
 }
 
+/// Hangs up when the terminal does. The kernel's own SIGHUP goes to the terminal's session alone, and the screen may live
+/// in another one (`su -c`); waits on a thread of its own, which costs nothing.
+fn hang_up_with_the_terminal() {
+    std::thread::spawn(|| {
+        let stdin = std::io::stdin();
+        let mut terminal = [PollFd::new(stdin.as_fd(), PollFlags::empty())];
+        while poll(&mut terminal, PollTimeout::NONE).is_err() {}
+        let _ = nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::Signal::SIGHUP);
+    });
+}
+
 /// Runs the screen until the person leaves. `tutor` makes the course; it is called after the first frame, on a thread
 /// of its own.
 ///
@@ -62,6 +75,7 @@ pub fn run(
     let panics = mail.clone();
     let told = move |panic| drop(panics.send(Mail::Act(Action::Replied(Err(panic)))));
     let mut screen = Screen::take(told)?;
+    hang_up_with_the_terminal();
     let size = screen.terminal.size()?;
     let settings = Settings::load();
     let ui = Ui::new(settings.texts(), settings.theme(), (size.width, size.height), now());

@@ -109,6 +109,10 @@ impl<B: Branch> Union<B> {
         let mut table = self.table.lock().unwrap();
         table.tie(node, new.key);
         table.untie(node, old.key);
+        if plink.is_none() && old.nlink > 1 {
+            // The other names are another file from now on.
+            table.exception(old.key);
+        }
         drop(table);
         if let Some(plink) = plink {
             self.plinks.write().unwrap().insert(old.key, plink);

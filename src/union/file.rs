@@ -6,9 +6,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::branch::{At, Branch, Change, Errno, Kind, Result, Space, Stat};
-use super::node::{Node, Opened};
+use super::node::{Node, Opened, Place};
+use super::options::Udba;
 use super::{Caller, Union};
 
 /// How many files below stay open for objects that still have a name.
@@ -236,6 +238,7 @@ impl<B: Branch> Union<B> {
     /// `EROFS`; those of the branch.
     pub fn set_xattr(&self, node: &Arc<Node<B>>, name: &OsStr, value: &[u8], flags: i32) -> Result<()> {
         self.make_writable(node, None)?;
+        node.default_acl.store(0, Relaxed);
         self.with_top(node, |branch, at| branch.set_xattr(at, name, value, flags))
     }
 
@@ -246,6 +249,7 @@ impl<B: Branch> Union<B> {
     pub fn remove_xattr(&self, node: &Arc<Node<B>>, name: &OsStr) -> Result<()> {
         self.xattr(node, name)?;
         self.make_writable(node, None)?;
+        node.default_acl.store(0, Relaxed);
         self.with_top(node, |branch, at| branch.remove_xattr(at, name))
     }
 
@@ -291,12 +295,22 @@ impl<B: Branch> Union<B> {
         branch.stat(At::Name(dir, name))
     }
 
-    /// The permission bits of a new object: without the caller's mask, unless the directory has a default ACL.
-    pub(super) fn masked(&self, branch: &B, dir: &B::Dir, mode: u32, umask: u32) -> u32 {
-        if umask & mode == 0 || branch.xattr(At::Dir(dir), OsStr::new("system.posix_acl_default")).is_ok() {
-            return mode;
+    /// The permission bits of a new object in a directory: without the caller's mask, unless the directory has a default
+    /// ACL.
+    pub(super) fn masked(&self, parent: &Node<B>, at: &Place<B>, mode: u32, umask: u32) -> u32 {
+        if umask & mode == 0 || self.has_default_acl(parent, at) { mode } else { mode & !umask }
+    }
+
+    fn has_default_acl(&self, parent: &Node<B>, at: &Place<B>) -> bool {
+        let known = parent.default_acl.load(Relaxed);
+        if known > 0 {
+            return known == 2;
         }
-        mode & !umask
+        let has = at.member.branch.xattr(At::Dir(&at.dir), OsStr::new("system.posix_acl_default")).is_ok();
+        if self.settings().udba != Udba::Reval {
+            parent.default_acl.store(1 + u8::from(has), Relaxed);
+        }
+        has
     }
 }
 

@@ -7,7 +7,7 @@
 //! whiteout the name is visible and hides what is lower, as in an OCI layer (AUFS calls that an I/O error).
 
 use std::ffi::{OsStr, OsString};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::branch::{At, Branch, Errno, Key, Kind, Result, Stat};
@@ -266,5 +266,6 @@ fn new_node<B: Branch>(ino: u64, parent: &Arc<Node<B>>, name: &OsStr, found: &Fo
         state: RwLock::new(state),
         listing: Mutex::new(None),
         watched: AtomicUsize::new(0),
+        default_acl: AtomicU8::new(0),
     }
 }

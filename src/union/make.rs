@@ -45,7 +45,7 @@ impl<B: Branch> Union<B> {
         let at = self.ensure_dir(&mut changes, parent, &chosen.member)?;
         let (stat, file) = match new {
             New::Dir(mode) => (self.make_dir(&mut changes, &at, name, mode, caller, &chosen, parent)?, None),
-            _ => self.make_other(&at, name, new, caller)?,
+            _ => self.make_other(parent, &at, name, new, caller)?,
         };
         if chosen.whiteout {
             self.remove_whiteout(&at, name, || parent.path_of(name))?;
@@ -66,13 +66,14 @@ impl<B: Branch> Union<B> {
 
     fn make_other(
         &self,
+        parent: &Node<B>,
         at: &Place<B>,
         name: &OsStr,
         new: New<'_>,
         caller: &Caller,
     ) -> Result<(Stat, Option<B::File>)> {
         let branch = &at.member.branch;
-        let mask = |mode| self.masked(branch, &at.dir, mode, caller.umask);
+        let mask = |mode| self.masked(parent, at, mode, caller.umask);
         let mut file = None;
         let mode = match new {
             New::File(mode) => {
@@ -109,7 +110,7 @@ impl<B: Branch> Union<B> {
         parent: &Arc<Node<B>>,
     ) -> Result<Stat> {
         let branch = &at.member.branch;
-        let mode = self.masked(branch, &at.dir, mode, caller.umask);
+        let mode = self.masked(parent, at, mode, caller.umask);
         let opaque = chosen.whiteout || self.settings().opaque_always;
         if !opaque {
             branch.mkdir(&at.dir, name, mode)?;

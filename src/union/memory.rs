@@ -172,7 +172,21 @@ impl Tables {
         let [atime, mtime, ctime] = inode.times;
         let (mode, nlink, uid, gid) = (inode.mode, inode.nlink, inode.uid, inode.gid);
         let (blocks, blksize) = (size.div_ceil(512), 4096);
-        Ok(Stat { key: Key { dev, ino }, kind, mode, nlink, uid, gid, rdev, size, blocks, blksize, atime, mtime, ctime })
+        Ok(Stat {
+            key: Key { dev, ino },
+            kind,
+            mode,
+            nlink,
+            uid,
+            gid,
+            rdev,
+            size,
+            blocks,
+            blksize,
+            atime,
+            mtime,
+            ctime,
+        })
     }
 
     fn is_empty_dir(&mut self, ino: u64) -> Result<bool> {

@@ -27,6 +27,7 @@ pub mod file;
 pub mod list;
 pub mod lookup;
 pub mod make;
+pub mod memory;
 
 pub mod mount;
 pub mod names;

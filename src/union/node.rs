@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::branch::{Branch, Key, Kind, Stat};
@@ -92,6 +92,8 @@ pub struct Node<B: Branch> {
     pub listing: Mutex<Option<Arc<Listing>>>,
     /// Which copies of a directory are watched for direct changes: a mark of the watcher's, 0 at first.
     pub watched: AtomicUsize,
+    /// Whether a directory has a default ACL: 0 unknown, 1 no, 2 yes.
+    pub default_acl: AtomicU8,
 }
 
 /// An open file below.

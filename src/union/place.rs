@@ -55,9 +55,10 @@ impl<B: Branch> Union<B> {
             (state.places.clone(), state.floor.clone())
         };
         let mut floor = above;
+        let mut hiding = None;
         for place in places.iter() {
             if whited_out(place, name)? {
-                floor = Some(place.member.clone());
+                (floor, hiding) = (Some(place.member.clone()), Some(place.member.id));
                 break;
             }
         }
@@ -66,8 +67,7 @@ impl<B: Branch> Union<B> {
         let question = Question { branches: &branches, limit: floor.as_ref().map(|m| m.index()), turn: changes.turn };
         let member = shape.members[policy.choose(&question).ok_or(Errno::EROFS)?].clone();
         changes.turn += usize::from(!dir);
-        let here = places.iter().find(|p| p.member.id == member.id);
-        let whiteout = here.is_some_and(|p| whited_out(p, name) == Ok(true));
+        let whiteout = hiding == Some(member.id);
         self.tell(|| Happening::Placed {
             at: self.at.clone(),
             path: parent.path_of(name),

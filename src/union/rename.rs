@@ -38,10 +38,10 @@ impl<B: Branch> Union<B> {
         alive(to.parent)?;
         let source = self.found(from.parent, from.name)?;
         let target = find(&to.parent.places(), 0, to.name)?;
-        self.check_rename(&source, target.as_ref(), to, replace)?;
-        if target.as_ref().is_some_and(|t| t.stat.key == source.stat.key) {
+        if replace != Replace::No && target.as_ref().is_some_and(|t| t.stat.key == source.stat.key) {
             return Ok(());
         }
+        self.check_rename(&source, target.as_ref(), to, replace)?;
         let member = self.rename_branch(&mut changes, from, to, &source, target.as_ref())?;
         self.movable(&source, &member)?;
         if let (Replace::Exchange, Some(target)) = (replace, &target) {

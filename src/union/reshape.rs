@@ -6,7 +6,7 @@
 //! index out of range `EDOM`, too many branches `ENOSPC`, a branch in use `EBUSY`; the sentence beside it says why.
 
 use std::ffi::OsStr;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::branch::{At, Branch, Errno, Kind, Result};
@@ -371,6 +371,7 @@ fn root_node<B: Branch>(first: &Place<B>) -> Node<B> {
         state: RwLock::new(state),
         listing: Mutex::new(None),
         watched: AtomicUsize::new(0),
+        default_acl: AtomicU8::new(0),
     }
 }
 

@@ -147,7 +147,12 @@ impl Tree for World {
     }
 }
 
-fn snap_union(union: &Union<MemoryBranch>, dir: &Arc<Node<MemoryBranch>>, at: &str, all: &mut BTreeMap<String, String>) {
+fn snap_union(
+    union: &Union<MemoryBranch>,
+    dir: &Arc<Node<MemoryBranch>>,
+    at: &str,
+    all: &mut BTreeMap<String, String>,
+) {
     let listing = union.listing(dir, 0).unwrap();
     for item in &listing.items {
         let (node, stat) = union.lookup(dir, &item.name).expect("what is listed can be looked up");
@@ -209,6 +214,9 @@ impl Tree for Plain {
     fn rename(&self, from: &str, to: &str, replace: Replace) -> Result<()> {
         let ((one, name), (other, new)) = (self.dir_of(from)?, self.dir_of(to)?);
         let source = self.0.stat(At::Name(&one, name))?;
+        if replace == Replace::No && self.0.stat(At::Name(&other, new)).is_ok() {
+            return Err(Errno::EEXIST);
+        }
         if source.kind == Kind::Dir && format!("{to}/").starts_with(&format!("{from}/")) {
             return if from == to { Ok(()) } else { Err(Errno::EINVAL) };
         }
@@ -282,7 +290,11 @@ fn put(branch: &MemoryBranch, path: &str, content: &str) {
 
 #[test]
 fn writing_to_a_lower_file_copies_it_up_and_leaves_the_lower_one() {
-    let world = World::mounted(2, "br=/0:/1", |i, b| if i == 1 { put(b, "/d/f", "lower") });
+    let world = World::mounted(2, "br=/0:/1", |i, b| {
+        if i == 1 {
+            put(b, "/d/f", "lower")
+        }
+    });
     let before = world.union.walk("/d/f").unwrap();
     world.write("/d/f", b"UPPER").unwrap();
     assert_eq!(world.snapshot()["/d/f"], "File 644 \"UPPER\"");
@@ -295,7 +307,11 @@ fn writing_to_a_lower_file_copies_it_up_and_leaves_the_lower_one() {
 
 #[test]
 fn removing_a_lower_name_leaves_a_whiteout_and_making_it_again_removes_that() {
-    let world = World::mounted(2, "br=/0:/1", |i, b| if i == 1 { put(b, "/f", "lower") });
+    let world = World::mounted(2, "br=/0:/1", |i, b| {
+        if i == 1 {
+            put(b, "/f", "lower")
+        }
+    });
     world.unlink("/f").unwrap();
     assert!(world.branch_has("/0", "/.wh.f") && world.branch_has("/1", "/f"));
     assert_eq!(world.union.walk("/f").err(), Some(Errno::ENOENT));
@@ -306,7 +322,11 @@ fn removing_a_lower_name_leaves_a_whiteout_and_making_it_again_removes_that() {
 
 #[test]
 fn a_directory_in_the_place_of_a_removed_one_is_opaque() {
-    let world = World::mounted(2, "br=/0:/1", |i, b| if i == 1 { put(b, "/d/old", "x") });
+    let world = World::mounted(2, "br=/0:/1", |i, b| {
+        if i == 1 {
+            put(b, "/d/old", "x")
+        }
+    });
     world.unlink("/d/old").unwrap();
     world.rmdir("/d").unwrap();
     world.make("/d", New::Dir(0o755)).unwrap();
@@ -339,7 +359,11 @@ fn whiteouts_on_a_plain_ro_branch_do_not_count_and_with_wh_they_do() {
 
 #[test]
 fn a_directory_that_lies_on_a_lower_branch_is_not_renamed() {
-    let world = World::mounted(2, "br=/0:/1", |i, b| if i == 1 { put(b, "/d/f", "x") });
+    let world = World::mounted(2, "br=/0:/1", |i, b| {
+        if i == 1 {
+            put(b, "/d/f", "x")
+        }
+    });
     assert_eq!(world.rename("/d", "/e", Replace::Yes), Err(Errno::EXDEV));
     world.unlink("/d/f").unwrap();
     assert_eq!(world.rename("/d", "/e", Replace::Yes), Ok(()), "an empty one is");
@@ -382,14 +406,19 @@ fn a_full_branch_fails_the_copy_up_and_leaves_nothing_half() {
     world.remount("append:/0=rw,append:/1").unwrap();
     assert_eq!(world.write("/f", b"y"), Err(Errno::ENOSPC));
     assert_eq!(world.snapshot()["/f"], "File 644 \"ten letters\"");
-    let left: Vec<OsString> = world.branches["/0"].list(&world.branches["/0"].root()).unwrap().into_iter().map(|e| e.name).collect();
+    let left: Vec<OsString> =
+        world.branches["/0"].list(&world.branches["/0"].root()).unwrap().into_iter().map(|e| e.name).collect();
     let bookkeeping = [names::BASE, names::PLINK, names::ORPHAN];
     assert!(left.iter().all(|n| bookkeeping.iter().any(|b| n == b)), "left over: {left:?}");
 }
 
 #[test]
 fn an_open_file_goes_on_after_its_name_is_gone_and_can_still_be_written() {
-    let world = World::mounted(2, "br=/0:/1", |i, b| if i == 1 { put(b, "/f", "lower") });
+    let world = World::mounted(2, "br=/0:/1", |i, b| {
+        if i == 1 {
+            put(b, "/f", "lower")
+        }
+    });
     let node = world.union.walk("/f").unwrap();
     world.unlink("/f").unwrap();
     let mut buffer = [0; 16];
@@ -411,7 +440,10 @@ fn hard_links_stay_one_file_across_a_copy_up() {
     let world = World::mounted(2, "br=/0:/1", prepare);
     world.write("/a", b"UPPER").unwrap();
     let snapshot = world.snapshot();
-    assert_eq!((&snapshot["/a"], &snapshot["/b"]), (&"File 644 \"UPPER\"".to_owned(), &"File 644 \"UPPER\"".to_owned()));
+    assert_eq!(
+        (&snapshot["/a"], &snapshot["/b"]),
+        (&"File 644 \"UPPER\"".to_owned(), &"File 644 \"UPPER\"".to_owned())
+    );
     assert_eq!(world.union.walk("/a").unwrap().ino, world.union.walk("/b").unwrap().ino);
     world.union.flush_plinks();
     let upper = Plain(world.branches["/0"].clone()).snapshot();
@@ -482,7 +514,9 @@ fn take(tree: &impl Tree, step: &Step) -> Result<()> {
         Step::Write(p, b) => tree.write(p, &[b"abcdefgh"[usize::from(*b % 8)]; 7]),
         Step::Unlink(p) => tree.unlink(p),
         Step::Rmdir(p) => tree.rmdir(p),
-        Step::Rename(p, q, r) => tree.rename(p, q, [Replace::Yes, Replace::Yes, Replace::Yes, Replace::No, Replace::Exchange][*r as usize]),
+        Step::Rename(p, q, r) => {
+            tree.rename(p, q, [Replace::Yes, Replace::Yes, Replace::Yes, Replace::No, Replace::Exchange][*r as usize])
+        }
         Step::Link(p, q) => tree.link(p, q),
         Step::Chmod(p, m) => tree.chmod(p, *m),
         Step::Truncate(p, s) => tree.truncate(p, *s),

@@ -35,7 +35,7 @@ fn the_shell_is_a_shell() {
     session.sees("0/10").types("\r").sees("leader n1");
     session.types("4").sees("$");
     session.types("echo $((6 * 7)) columns; stty size\r").sees("42 columns").sees("13 78");
-    session.types(LEADER).types("z").types("stty size\r").sees("21 78\n$");
+    session.types(LEADER).types("z").types("stty size\r").sees("21 78\n $");
     session.types(LEADER).types("q").sees("1 Guide");
     session.types(LEADER).types("q").sees("0/10").types("q").ends(0);
 }

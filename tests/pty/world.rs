@@ -23,7 +23,11 @@ fn ctrl_c_reaches_the_command() {
 #[test]
 fn ctrl_z_and_fg() {
     let mut session = shell_in_a_folder();
-    session.types(&format!("{PROGRAM} run -- cat\r")).types("first\r").sees("first\nfirst");
+    session
+        .types(&format!("{PROGRAM} run -- sh -c 'echo in\"\"side; exec cat'\r"))
+        .sees("inside")
+        .types("first\r")
+        .sees("first\nfirst");
     session.types(CTRL_Z).sees("topped").types("echo at the prom\"\"pt\r").sees("at the prompt");
     session.types("fg\r").types("second\r").sees("second\nsecond").types("\u{4}");
     session.types("echo code $?\r").sees("code 0");
@@ -33,8 +37,15 @@ fn ctrl_z_and_fg() {
 #[test]
 fn a_shell_inside_has_job_control() {
     let mut session = shell_in_a_folder();
-    session.types(&format!("{PROGRAM} run\r")).types("hostname\r").sees("server1");
-    session.types("sleep 1000\r").types(CTRL_Z).sees("topped").types("kill %1; exit 9\r");
+    session.types(&format!("{PROGRAM} run -- sh -c 'echo in\"\"side; exec sh -i'\r")).sees("inside");
+    session
+        .types("hostname\r")
+        .sees("server1")
+        .types("echo sleep\"\"ing; sleep 1000\r")
+        .sees("sleeping")
+        .types(CTRL_Z)
+        .sees("topped")
+        .types("kill %1; exit 9\r");
     session.sees("$").types("echo code $?\r").sees("code 9");
 }
 
@@ -54,11 +65,7 @@ fn the_screen_opens_a_real_world() {
 fn a_lab_goes_on_where_it_was() {
     let mut session = Session::start(&[]);
     session.sees("0/10").types("\r").sees("leader n").types("4").sees("$");
-    session
-        .types("redis-cli -v >/dev/null; lab client n1 SET kept yes\r")
-        .sees("OK")
-        .types("touch ~/here\r")
-        .sees("$");
+    session.types("redis-cli -v >/dev/null; lab client n1 SET kept yes\r").sees("OK").types("touch ~/here\r").sees("$");
     session.types(LEADER).types("q").sees("1 Guide").types(LEADER).types("q").sees("0/10");
     session.types("\r").sees("leader n").types("4").sees("$");
     session.types("lab client n2 GET kept; ls ~\r").sees("yes").sees("here");

@@ -82,6 +82,12 @@ impl Cluster {
         }
     }
 
+    /// SIGSTOP, SIGCONT.
+    pub fn signal(&self, i: usize, signal: nix::sys::signal::Signal) {
+        let pid = self.children[i].as_ref().expect("it runs").id();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), signal).expect("a child can be signalled");
+    }
+
     /// A field of a node's INFO; nothing if it does not answer.
     pub fn info(&self, i: usize, field: &str) -> Option<String> {
         let BytesFrame::BulkString(text) = Client::connect(self.client_address(i)).ok()?.call(&["INFO"]).ok()? else {

@@ -39,10 +39,10 @@ pub fn start() -> std::io::Result<Trio> {
         command
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    super::start(command, || (0..3).map(|i| address(i, 2379)).find(|a| runtime.block_on(leads(*a)).unwrap_or(false)))
+    super::start(command, [0, 1, 2].map(|i| address(i, 2379)), |address| runtime.block_on(leads(address)))
 }
 
-/// `Maintenance.Status`: its fields 1 (header, with member_id as 2) and 5 (leader) agree on the leader.
+/// `Maintenance.Status`: its fields 1 (header, with member_id as 2) and 4 (leader) agree on the leader.
 async fn leads(address: SocketAddr) -> std::io::Result<bool> {
     let mut etcd = Etcd::connect(address).await?;
     let status = etcd.call("/etcdserverpb.Maintenance/Status", &[]).await?;
@@ -55,7 +55,7 @@ async fn leads(address: SocketAddr) -> std::io::Result<bool> {
         })
     };
     let member = number(&header, 2);
-    Ok(member.is_some() && member == number(&status, 5))
+    Ok(member.is_some() && member == number(&status, 4))
 }
 
 /// A field of a protocol buffer.

@@ -28,7 +28,7 @@ pub fn start() -> std::io::Result<Trio> {
         command.arg("--data").arg(data.join(name(i))).env("TERRARIUM_KEEPER", "/nonexistent");
         command
     };
-    super::start(command, || (0..3).map(|i| address(i, 6379)).find(|address| leads(*address).unwrap_or(false)))
+    super::start(command, [0, 1, 2].map(|i| address(i, 6379)), leads)
 }
 
 fn leads(address: SocketAddr) -> std::io::Result<bool> {

@@ -20,11 +20,11 @@ use nix::unistd::Pid;
 
 use super::super::capability;
 use super::super::protocol::{Reply, Request, State, Status};
-use super::super::{Happening, Room};
+use super::super::Happening;
 use super::client::Client;
 use super::start::{self, Launch, Running};
 use super::store::Place;
-use super::{Doing, Error, freeze, sys, union};
+use super::{Doing, Error, freeze, seen, sys, union};
 use crate::world::reporter::{Introduction, Question};
 use crate::world::wire::{Ask, read_frame, socket_path, write_frame};
 use crate::world::{Reporter, What};
@@ -50,7 +50,6 @@ pub struct Monitor {
     taken: Vec<bool>,
     log: Option<fs::File>,
     reporter: Reporter,
-    room: Room,
     processes: Vec<(i32, String)>,
     ephemeral: bool,
     restart: bool,
@@ -104,7 +103,6 @@ impl Monitor {
             place: launch.place.clone(),
             listener,
             taken: vec![false; running.terminals.len()],
-            room: super::seen::room(launch, &running),
             running,
             shared: Arc::new(Mutex::new(status.clone())),
             status,
@@ -119,8 +117,8 @@ impl Monitor {
     }
 
     /// Watches until the container ends; gives pid 1's exit code.
-    pub fn watch(mut self) -> i32 {
-        self.introduce();
+    pub fn watch(mut self, launch: &Launch) -> i32 {
+        self.introduce(launch);
         while !self.turn().unwrap_or(true) {}
         let code = waitpid(Pid::from_raw(self.running.pid), None).map_or(1, start::code_of);
         self.end();
@@ -128,7 +126,7 @@ impl Monitor {
     }
 
     /// Connects to the world and says what there is.
-    fn introduce(&mut self) {
+    fn introduce(&mut self, launch: &Launch) {
         let name = format!("container:{}", self.place.name);
         let introduction = Introduction { name, role: "container".into(), ..Introduction::default() };
         let shared = Arc::clone(&self.shared);
@@ -136,7 +134,9 @@ impl Monitor {
         {
             self.reporter = reporter;
         }
-        self.report(Happening::Room(self.room.clone()));
+        if self.reporter.is_watched() {
+            self.report(Happening::Room(seen::room(launch, &self.running)));
+        }
         self.set_state(State::Running);
     }
 
@@ -296,7 +296,7 @@ impl Monitor {
     /// Reports which processes there are, when that has changed.
     fn look(&mut self) {
         let members = freeze::members(self.running.pid);
-        let list: Vec<_> = members.iter().take(SHOWN_PROCESSES).filter_map(|p| super::seen::process(*p)).collect();
+        let list: Vec<_> = members.iter().take(SHOWN_PROCESSES).filter_map(|p| seen::process(*p)).collect();
         if list != self.processes {
             self.processes.clone_from(&list);
             self.report(Happening::Processes { list, count: members.len() });

@@ -191,8 +191,11 @@ fn make_dir(path: &Path) -> io::Result<()> {
 /// Gives a bound mount these flags besides those that it cannot lose; read-only is set or cleared as asked.
 fn change_flags(path: &str, flags: Flags) -> io::Result<()> {
     let had = nix::sys::statvfs::statvfs(path)?.flags().bits() & 0xf; // ST_* and MS_* agree on the four low flags
-    let keep = had & !Flags::RDONLY.0;
-    let wanted = MsFlags::from_bits_truncate(keep | flags.0) | MsFlags::MS_BIND | MsFlags::MS_REMOUNT;
+    let all = (had & !Flags::RDONLY.0) | flags.0;
+    if all == had {
+        return Ok(());
+    }
+    let wanted = MsFlags::from_bits_truncate(all) | MsFlags::MS_BIND | MsFlags::MS_REMOUNT;
     Ok(mount(None::<&str>, path, None::<&str>, wanted, None::<&str>)?)
 }
 

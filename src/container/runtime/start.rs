@@ -80,7 +80,7 @@ fn monitor_in_background(launch: &Launch, mut answer: std::io::PipeWriter) -> i3
         Ok(monitor) => {
             let _ = answer.write_all(b"ok");
             drop(answer);
-            monitor.watch()
+            monitor.watch(launch)
         }
         Err(error) => {
             let _ = answer.write_all(error.to_string().as_bytes());
@@ -102,7 +102,7 @@ fn leave_terminal() -> Result<(), Error> {
 /// # Errors
 /// Why it could not be started.
 pub fn in_foreground(launch: &Launch) -> Result<i32, Error> {
-    Ok(Monitor::begin(launch)?.watch())
+    Ok(Monitor::begin(launch)?.watch(launch))
 }
 
 /// Makes the holder and pid 1.

@@ -20,7 +20,7 @@ pub struct Committed {
 }
 
 /// `not_committed: {entry: SET x 5, held_by: 2}`: it is in the log of at least so many nodes (1 if not said), and none
-/// of the nodes knows it committed.
+/// of the nodes knows it committed. An equal entry that was committed when the step began is another one.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NotCommitted {
@@ -84,8 +84,16 @@ impl Look for Committed {
 impl Look for NotCommitted {
     fn look(&self, eyes: &Eyes) -> Finding {
         let entry = eyes.fill(&self.entry);
-        let has = who(eyes, |node| (node.alive || !self.live) && index(node, &entry).is_some());
-        let knows = who(eyes, |node| index(node, &entry).is_some_and(|i| node.commit >= i));
+        let new = |name: &String, node: &Node| {
+            let old = eyes.start.raft.nodes.get(name).map_or(0, |node| node.commit);
+            index(node, &entry).filter(|i| *i > old)
+        };
+        let nodes = &eyes.world.raft.nodes;
+        let names = |fits: &dyn Fn(&String, &Node) -> bool| -> Vec<String> {
+            nodes.iter().filter(|(name, node)| fits(name, node)).map(|(name, _)| name.clone()).collect()
+        };
+        let has = names(&|name, node| (node.alive || !self.live) && new(name, node).is_some());
+        let knows = names(&|name, node| new(name, node).is_some_and(|i| node.commit >= i));
         let saw = match (has.is_empty(), knows.is_empty()) {
             (true, _) => "nowhere",
             (_, true) => "saw",

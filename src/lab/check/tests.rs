@@ -146,7 +146,8 @@ fn entries() {
     scene.passes("committed: {entry: 'SET {key} 5'}");
     scene.passes("applied: {entry: SET x 5}");
     scene.fails("committed: {entry: SET y 1}", "committed.nowhere");
-    scene.fails("not_committed: {entry: SET x 5}", "not_committed.committed");
+    // It was committed before the step began, so it is not the one that is meant.
+    scene.fails("not_committed: {entry: SET x 5}", "not_committed.nowhere");
     scene.fails("not_committed: {entry: SET y 1}", "not_committed.nowhere");
     for node in ["n1", "n2"] {
         scene.fake.tell(node, r#"{"raft":{"appended":{"entries":[{"index":2,"term":2,"text":"SET y 1"}]}}}"#);
@@ -157,6 +158,7 @@ fn entries() {
     scene.fake.tell("n1", r#"{"raft":{"committed":{"index":2}}}"#);
     scene.fails("committed: {entry: SET y 1}", "committed.saw");
     scene.passes("committed: {entry: SET y 1, on: [leader]}");
+    scene.fails("not_committed: {entry: SET y 1}", "not_committed.committed");
     scene.fails("applied: {entry: SET y 1, on: [leader]}", "applied.saw");
     scene.fails("applied: {entry: SET y 1, on: [candidate]}", "applied.saw");
 }
@@ -365,15 +367,16 @@ fn union() {
     scene.fake.answers("ask mount:/m union", Err("nobody is called `mount:/m`".into()));
     scene.fails("union: {at: /m}", "union.none");
     let branches = json!([{"path": "/a", "permission": "rw"}, {"path": "/b", "permission": "ro+wh"}]);
-    let listing = json!({"branches": branches, "options": "udba=notify,create=rr"});
+    let listing = json!({"branches": branches, "options": "udba=notify,create=mfs:30"});
     scene.fake.answers("ask mount:/m union", Ok(listing));
     scene.passes("union: {at: /m}");
-    scene.passes("union: {at: /m, branches: [/a=rw, /b], has: [/b=ro+wh], lacks: [/c, /a=ro], options: [create=rr]}");
+    scene.passes("union: {at: /m, branches: [/a=rw, /b], has: [/b=ro+wh], lacks: [/c, /a=ro], options: [create=mfs]}");
+    scene.passes("union: {at: /m, options: ['create=mfs:30']}");
     scene.fails("union: {at: /m, branches: [/a]}", "union.saw");
     scene.fails("union: {at: /m, branches: [/b, /a]}", "union.saw");
     scene.fails("union: {at: /m, has: [/a=ro]}", "union.saw");
     scene.fails("union: {at: /m, lacks: [/b]}", "union.saw");
-    scene.fails("union: {at: /m, options: [create=mfs]}", "union.saw");
+    scene.fails("union: {at: /m, options: [create=rr]}", "union.saw");
 }
 
 /// Which branch serves a name, as a check and as the answer of a question.

@@ -52,7 +52,9 @@ impl Union {
     }
 
     fn has_options(&self, eyes: &Eyes, live: &str) -> bool {
-        self.options.iter().all(|wanted| live.split(',').any(|option| option == eyes.fill(wanted)))
+        // What stands behind a colon (`mfs:30`) matters only if it is asked for.
+        let is = |option: &str, wanted: &str| option == wanted || option.split(':').next() == Some(wanted);
+        self.options.iter().all(|wanted| live.split(',').any(|option| is(option, &eyes.fill(wanted))))
     }
 
     /// What is wanted, as it would be written after `-o`.

@@ -100,10 +100,8 @@ impl Session {
             };
             match step {
                 Step::Ask(command) => {
-                    if !belongs(&run, bytes, &command) {
-                        if !self.ask(&mut run, output).await {
-                            return false;
-                        }
+                    if !belongs(&run, bytes, &command) && !self.ask(&mut run, output).await {
+                        return false;
                     }
                     bytes = command.size() + if run.is_empty() { 0 } else { bytes };
                     run.push(command);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::raft::node::TICK_US;
+use crate::raft::node::{HEARTBEAT, TICK_US};
 
 /// So many ticks beyond what was planned, and the process is taken to have been stopped.
 const SLACK: u64 = 5;
@@ -60,6 +60,14 @@ impl Clock {
     pub fn after(&mut self, ticks: u64) -> Option<Instant> {
         self.planned = ticks.max(1);
         (!self.frozen).then(|| self.counted + self.tick().mul_f64(self.planned as f64))
+    }
+
+    /// The loop was at work for so long and heard nothing meanwhile. A short while counts like any other time; a stall (of
+    /// half the time between two heartbeats or more) does not.
+    pub fn pardon(&mut self, busy: Duration) {
+        if busy >= self.tick().mul_f64(HEARTBEAT as f64 / 2.0) {
+            self.counted += busy;
+        }
     }
 
     /// How many ticks are due now.

@@ -81,6 +81,7 @@ type Job = (Persist, oneshot::Sender<Result<(), Error>>);
 /// The thread that writes.
 pub struct Disk {
     jobs: Sender<Job>,
+    thread: std::thread::JoinHandle<()>,
 }
 
 impl Disk {
@@ -98,11 +99,9 @@ impl Disk {
         saved.life += 1;
         file.write_identity(&saved)?;
         let (jobs, waiting) = channel();
-        std::thread::Builder::new()
-            .name("disk".into())
-            .spawn(move || write_all(&file, &waiting))
-            .map_err(|e| Error::Storage { path: path.into(), source: Box::new(redb::Error::Io(e)) })?;
-        Ok((Self { jobs }, saved))
+        let thread = std::thread::Builder::new().name("disk".into()).spawn(move || write_all(&file, &waiting));
+        let storage = |e| Error::Storage { path: path.into(), source: Box::new(redb::Error::Io(e)) };
+        Ok((Self { jobs, thread: thread.map_err(storage)? }, saved))
     }
 
     /// Reads what a node that does not run has on its disk.
@@ -111,6 +110,12 @@ impl Disk {
     /// See [`Error`].
     pub fn read(path: &Path) -> Result<Saved, Error> {
         File::open(path, false)?.read()
+    }
+
+    /// Ends in order, so that the next start has nothing to repair.
+    pub fn close(self) {
+        drop(self.jobs);
+        let _ = self.thread.join();
     }
 
     /// Writes, and comes back when it is durable.
@@ -232,4 +237,50 @@ impl File {
 
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     rmp_serde::to_vec(value).expect("our own types always encode")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::message::Payload;
+
+    fn entry(index: Index, term: u64) -> Entry {
+        Entry { index, term, payload: Payload::Noop }
+    }
+
+    fn terms(file: &File) -> Vec<u64> {
+        file.read().expect("readable").entries.iter().map(|entry| entry.term).collect()
+    }
+
+    /// The log on disk holds exactly what a persist says: conflicting entries go, those behind a snapshot stay.
+    #[test]
+    fn a_persist_replaces_what_it_names() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = File::open(directory.path(), true).expect("a new file");
+        let write = |log, snapshot| file.write(&Persist { hard_state: None, snapshot, log }).expect("written");
+        write(Some((1, vec![entry(1, 1), entry(2, 1), entry(3, 1), entry(4, 2)])), None);
+        assert_eq!(terms(&file), [1, 1, 1, 2]);
+        write(Some((3, vec![entry(3, 3)])), None);
+        assert_eq!(terms(&file), [1, 1, 3]);
+        write(None, Some(Snapshot { index: 2, term: 1, data: "s".into() }));
+        assert_eq!(terms(&file), [3]);
+        write(Some((6, Vec::new())), Some(Snapshot { index: 5, term: 4, data: "t".into() }));
+        let saved = file.read().expect("readable");
+        assert_eq!((saved.entries, saved.snapshot.map(|s| s.index)), (vec![], Some(5)));
+    }
+
+    /// A directory is one node's, and one process's at a time.
+    #[test]
+    fn a_directory_belongs_to_one_node() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (disk, saved) = Disk::open(directory.path(), "n1").expect("a new one");
+        assert_eq!(saved.life, 1);
+        assert!(matches!(Disk::open(directory.path(), "n1"), Err(Error::InUse(_))));
+        assert!(matches!(Disk::read(&directory.path().join("other")), Err(Error::Missing(_))));
+        disk.close();
+        assert!(matches!(Disk::open(directory.path(), "n2"), Err(Error::NotOurs { owner, .. }) if owner == "n1"));
+        let (disk, saved) = Disk::open(directory.path(), "n1").expect("it is free");
+        assert_eq!((saved.life, &saved.name[..]), (2, "n1"));
+        disk.close();
+    }
 }

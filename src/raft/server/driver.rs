@@ -114,11 +114,18 @@ impl Driver {
             let wake = self.next_wake();
             tokio::select! {
                 biased;
-                () = stopped(&mut stop) => return Ok(()),
+                () = stopped(&mut stop) => {
+                    self.disk.close();
+                    return Ok(());
+                }
                 count = inbox.recv_many(&mut inputs, INBOX) => if count == 0 { return Ok(()) },
                 () = wait_until(wake) => {}
             }
+            let began = Instant::now();
             self.turn(&mut inputs).await?;
+            if self.replica.node().role() != Role::Leader {
+                self.clock.pardon(began.elapsed());
+            }
         }
     }
 

@@ -58,7 +58,7 @@ fn state(term: Index, role: Role, leader: Option<&NodeName>, why: &str, before: 
             }
             _ => format!("heard of term {term}, follower"),
         },
-        (Role::Follower, "voted") => format!("waits for {term}'s election, having voted"),
+        (Role::Follower, "voted") => format!("has voted in term {term} and waits for a leader"),
         (Role::Follower, why) => format!("follower in term {term} ({why})"),
     }
 }

@@ -55,7 +55,7 @@ impl Tutor for School {
     fn open(&self, lab: &str, socket: &Path, changed: Changed) -> Result<Box<dyn Lesson>, String> {
         let found = self.course.lab(lab).ok_or_else(|| format!("there is no lab `{lab}`"))?;
         let live = Live::connect(socket, "check").map_err(|e| format!("the lab's world cannot be watched: {e}"))?;
-        let stage = Arc::new(Outside { live, inside: self.host.inside(lab) });
+        let stage = Arc::new(Outside { live, inside: self.host.shell(lab) });
         let progress = Progress::open(&self.folder, lab);
         Ok(Box::new(Open(Session::open(Arc::clone(found), stage, progress, changed))))
     }
@@ -89,9 +89,6 @@ impl Stage for Outside {
     }
 
     fn shell(&self, line: &str, limit: Duration) -> Result<Shelled, String> {
-        if self.inside.is_empty() {
-            return self.live.shell(line, limit);
-        }
         let words: Vec<String> = self.inside.iter().map(|w| quoted(&w.to_string_lossy())).collect();
         self.live.shell(&format!("exec {} sh -c {}", words.join(" "), quoted(line)), limit)
     }

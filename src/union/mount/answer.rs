@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::check;
 use super::fs::RealUnion;
+use super::session::open_branch;
 use crate::union::branch::{At, Branch, Errno, Kind};
 use crate::union::names;
 use crate::union::reshape::option_words;
@@ -19,8 +21,25 @@ pub fn answer(union: &RealUnion, ask: &Ask) -> Answer {
     match words[..] {
         ["union"] => Ok(listing(union)),
         ["story", path] => story(union, path).map_err(|e| format!("{path}: {e}")),
-        _ => Err(format!("a union answers `union` and `story PATH`, not `{}`", words.join(" "))),
+        ["busy", path] => busy(union, path),
+        ["check", path] => {
+            check::check(path.as_ref()).map(|found| json!({ "schema": 1, "branch": path, "found": found }))
+        }
+        _ => Err(format!(
+            "a union answers `union`, `story PATH`, `busy BRANCH` and `check BRANCH`, not `{}`",
+            words.join(" ")
+        )),
     }
+}
+
+/// What keeps a branch from being removed: paths of objects in use that live on it alone.
+///
+/// # Errors
+/// If it is no branch of the union.
+fn busy(union: &RealUnion, path: &str) -> Answer {
+    let found = union.member_at(path, &|path| open_branch(path, None)).map_err(|e| e.why)?;
+    let users: Vec<String> = union.users(&found).iter().map(|node| node.path()).collect();
+    Ok(json!({ "schema": 1, "branch": found.path, "in_use": users }))
 }
 
 /// Gives the last report a moment to leave before the process ends.

@@ -65,15 +65,21 @@ pub enum Said {
 
 /// Where control sockets lie: in the world's `/run`, else in a private directory of the user.
 pub fn directory() -> PathBuf {
-    let world = Path::new("/run/terrarium");
-    if world.is_dir() && std::fs::create_dir_all(world.join("union")).is_ok() {
-        return world.join("union");
+    let world = Path::new("/run/terrarium/union");
+    if world.parent().is_some_and(Path::is_dir) && std::fs::create_dir_all(world).is_ok() && may_write(world) {
+        return world.to_owned();
     }
     match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|d| d.is_dir()) {
         Some(own) => own.join("terrarium-union"),
         // SAFETY: a plain call.
         None => format!("/tmp/terrarium-union-{}", unsafe { libc::geteuid() }).into(),
     }
+}
+
+fn may_write(directory: &Path) -> bool {
+    let Ok(path) = std::ffi::CString::new(directory.as_os_str().as_bytes()) else { return false };
+    // SAFETY: the path is NUL-terminated and outlives the call.
+    unsafe { libc::access(path.as_ptr(), libc::W_OK | libc::X_OK) == 0 }
 }
 
 /// The socket of the mount at `target`.
@@ -273,7 +279,7 @@ fn remount(list: &str, cwd: &Path, shared: &Shared, kernel: &Kernel, target: &Pa
         watcher.watch_all(union);
     }
     shared.set_ttl();
-    expire_all(union, kernel);
+    expire_all(shared, kernel);
     union.tell_branches(&format!("remount {list}"));
     outcome
 }
@@ -324,8 +330,10 @@ fn throw_out(union: &RealUnion, member: &Member<RealBranch>, kernel: &Kernel) {
 }
 
 /// Every name must be looked up again, every listing read again.
-pub fn expire_all(union: &RealUnion, kernel: &Kernel) {
-    for node in union.nodes() {
+pub fn expire_all(shared: &Shared, kernel: &Kernel) {
+    let absent = std::mem::take(&mut *shared.absent.lock().unwrap());
+    absent.iter().for_each(|(parent, name)| kernel.expire(*parent, name));
+    for node in shared.union.nodes() {
         let names = node.state.read().unwrap().names.clone();
         names.iter().for_each(|(parent, name)| kernel.expire(parent.ino, name));
         if node.kind == Kind::Dir {

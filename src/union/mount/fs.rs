@@ -9,10 +9,11 @@
 //! names too (the watcher corrects them); with `udba=reval` for no time at all.
 
 use std::cell::RefCell;
-use std::ffi::OsStr;
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{
@@ -47,6 +48,8 @@ pub struct Shared {
     pub no_open: AtomicBool,
     /// Milliseconds for which the kernel may remember names and attributes.
     pub ttl: AtomicU64,
+    /// Missing names that the kernel was given to remember: directory and name. They are no nodes, so nothing else knows them.
+    pub absent: Mutex<HashSet<(u64, OsString)>>,
     /// Watches the directories that the kernel is about to remember something of.
     pub watcher: Option<Watcher>,
 }
@@ -67,6 +70,20 @@ impl Shared {
         }
     }
 
+    /// For how long the kernel may remember that a name is missing; noted, so that it can be told otherwise.
+    fn absent_ttl(&self, parent: u64, name: &OsStr) -> Duration {
+        let ttl = self.ttl();
+        if ttl.is_zero() {
+            return ttl;
+        }
+        let mut absent = self.absent.lock().unwrap();
+        if absent.len() >= MAX_ABSENT {
+            return Duration::ZERO;
+        }
+        absent.insert((parent, name.to_owned()));
+        ttl
+    }
+
     fn watch(&self, node: &Arc<Node<RealBranch>>) {
         let Some(watcher) = &self.watcher else { return };
         let before = watcher.is_blind();
@@ -83,6 +100,9 @@ impl Shared {
         Duration::from_millis(self.ttl.load(Relaxed))
     }
 }
+
+/// How many missing names the kernel is given to remember.
+const MAX_ABSENT: usize = 100_000;
 
 /// The file system as fuser sees it.
 pub struct UnionFs {
@@ -218,6 +238,7 @@ impl UnionFs {
         new: New<'_>,
         umask: u32,
     ) -> Result<(Arc<Node<RealBranch>>, Stat)> {
+        self.shared.absent.lock().unwrap().remove(&(parent.0, name.to_owned()));
         self.union().make(&self.node(parent)?, name, new, &caller(req, umask))
     }
 
@@ -307,9 +328,10 @@ impl Filesystem for UnionFs {
             self.union().lookup(&parent, name)
         });
         match looked {
-            Err(Errno::ENOENT) if self.shared.ttl() > Duration::ZERO => {
-                reply.entry(&self.shared.ttl(), &absent(), Generation(0))
-            }
+            Err(Errno::ENOENT) => match self.shared.absent_ttl(parent.0, name) {
+                Duration::ZERO => reply.error(FuseErrno::ENOENT),
+                ttl => reply.entry(&ttl, &absent(), Generation(0)),
+            },
             looked => self.entry(reply, looked),
         }
     }

@@ -2,12 +2,14 @@
 //!
 //! [`session`] mounts and serves; [`fs`] turns the kernel's requests into operations of the core; [`real`] is a directory as a
 //! branch ([`copy`] and [`io`] are its larger system calls); [`watch`] notices what is changed in the branches directly;
-//! [`control`] is the socket through which a live union is remounted; [`answer`] is what it says of itself.
+//! [`control`] is the socket through which a live union is remounted; [`answer`] is what it says of itself, [`check`] what it
+//! says of a branch.
 //!
 //! Permissions are checked by the kernel (`default_permissions`) against the attributes that we give, so of a merged directory
 //! the top copy alone is asked: what AUFS calls `dirperm1`.
 
 pub mod answer;
+pub mod check;
 pub mod control;
 pub mod copy;
 pub mod fs;

@@ -351,19 +351,14 @@ impl Branch for RealBranch {
     }
 
     fn read(file: &Self::File, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        let mut got = 0;
-        while got < buffer.len() {
-            let at = libc::off_t::try_from(offset + got as u64).map_err(|_| Errno::EINVAL)?;
-            let rest = &mut buffer[got..];
-            // SAFETY: the buffer is as large as said.
-            match count(unsafe { libc::pread(file.as_raw_fd(), rest.as_mut_ptr().cast(), rest.len(), at) }) {
-                Ok(0) => break,
-                Ok(more) => got += more,
+        let at = libc::off_t::try_from(offset).map_err(|_| Errno::EINVAL)?;
+        loop {
+            // SAFETY: the buffer is as large as said. A regular file gives less than was asked for at its end alone.
+            match count(unsafe { libc::pread(file.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), at) }) {
                 Err(Errno(libc::EINTR)) => {}
-                Err(e) => return Err(e),
+                read => return read,
             }
         }
-        Ok(got)
     }
 
     fn write(file: &Self::File, data: &[u8], offset: u64) -> Result<usize> {

@@ -169,6 +169,7 @@ fn prepare(request: Request, target: &Path) -> Result<Ready, Refused> {
         union,
         ttl: AtomicU64::new(0),
         watcher,
+        absent: std::sync::Mutex::default(),
     });
     shared.set_ttl();
     let device = open_device()?;

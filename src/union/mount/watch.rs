@@ -316,7 +316,7 @@ fn changed(node: &Arc<Node<RealBranch>>, name: &OsStr, mask: u64, shared: &Share
         return kernel.refresh(node.ino);
     }
     if name == names::OPAQUE {
-        return expire_all(&shared.union, kernel);
+        return expire_all(shared, kernel);
     }
     let name = names::hidden_by(name).unwrap_or(name);
     if names::is_reserved(name) {
@@ -326,6 +326,7 @@ fn changed(node: &Arc<Node<RealBranch>>, name: &OsStr, mask: u64, shared: &Share
         if let Ok(stat) = place.member.branch.stat(At::Name(&place.dir, name))
             && let Some(child) = shared.union.node_of(stat.key)
         {
+            child.default_acl.store(0, Relaxed);
             kernel.refresh(child.ino);
         }
     }
@@ -339,7 +340,7 @@ fn changed(node: &Arc<Node<RealBranch>>, name: &OsStr, mask: u64, shared: &Share
 
 /// Events were lost: everything that the kernel remembers may be wrong.
 fn forget_everything(shared: &Shared, kernel: &Kernel) {
-    expire_all(&shared.union, kernel);
+    expire_all(shared, kernel);
     shared.union.nodes().iter().for_each(|node| kernel.refresh(node.ino));
 }
 

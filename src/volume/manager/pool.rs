@@ -15,6 +15,7 @@ use super::peer::{Peer, PeerState};
 use super::place::ensure_manager;
 use super::protocol::{Answer, Compare, Compared, FriendRemove, FriendUpdate, Probe};
 use super::server::{Manager, PATIENCE};
+use super::state::State;
 use super::wire::{CallError, Caller, Incoming};
 use crate::volume::definition::Volume;
 use crate::volume::hosts::resolve;
@@ -87,6 +88,14 @@ impl Manager {
         join_all(all.map(|link| link.call(&update, PATIENCE))).await;
     }
 
+    /// Says that it is there, and returns when those who heard it are connected to it: from then on no transaction of
+    /// theirs leaves it out.
+    pub async fn announce(&self) {
+        let own = Peer { uuid: self.uuid(), hostnames: vec![], state: PeerState::InCluster };
+        let (update, links) = (FriendUpdate { peers: vec![own] }, self.connected());
+        join_all(links.iter().map(|(_, link)| link.call(&update, JOINED))).await;
+    }
+
     fn everybody(&self) -> Vec<Peer> {
         let state = self.state();
         let own = Peer { uuid: state.uuid, hostnames: vec![self.place.name.clone()], state: PeerState::InCluster };
@@ -138,6 +147,7 @@ impl Manager {
                         known.hostnames.extend(more);
                         new.extend((!self.is_connected(known.uuid)).then_some(known.uuid));
                     }
+                    None if peer.hostnames.is_empty() => {}
                     None => {
                         new.push(peer.uuid);
                         state.peers.push(peer);
@@ -284,10 +294,14 @@ impl Manager {
     /// # Errors
     /// If it is not a peer.
     pub async fn compared(self: &Arc<Self>, request: Compare) -> Result<Compared, String> {
-        let state = self.state();
-        if state.peers.iter().all(|p| p.uuid != request.uuid) {
+        if self.state().peers.iter().all(|p| p.uuid != request.uuid) {
             return Err(format!("{} is not part of cluster", request.uuid));
         }
+        let behind = is_behind(&self.state(), &request);
+        if behind {
+            self.clone().catch_up(request.uuid);
+        }
+        let state = self.state();
         let theirs = |v: &Volume| request.volumes.iter().find(|(_, id, _, _)| *id == v.id);
         let newer = |v: &&Volume| theirs(v).is_none_or(|(_, _, version, _)| *version < v.version);
         let gone = |v: &&Volume| request.deleted.contains(&v.id);
@@ -298,6 +312,14 @@ impl Manager {
             contradiction: state.volumes.values().find(clash).map(|v| v.name.clone()),
             globals: state.globals.clone(),
         })
+    }
+
+    /// Compares with a peer that turned out to know more. Without a connection to it this happens when there is one.
+    fn catch_up(self: Arc<Self>, uuid: Uuid) {
+        let link = self.connected().into_iter().find(|(peer, _)| peer.uuid == uuid);
+        if let Some((_, link)) = link {
+            tokio::spawn(async move { drop(self.compare_with(uuid, &link).await) });
+        }
     }
 
     /// Takes over what a peer knows better.
@@ -313,7 +335,9 @@ impl Manager {
             if state.globals.is_empty() {
                 state.globals = compared.globals;
             }
-            for volume in compared.newer.into_iter().filter(|v| !state.deleted.contains(&v.id)).collect::<Vec<_>>() {
+            // What is locked is being changed here too, by the transaction that made it newer there.
+            let wanted = |v: &Volume| !state.deleted.contains(&v.id) && !state.locks.contains_key(&v.name);
+            for volume in compared.newer.into_iter().filter(wanted).collect::<Vec<_>>() {
                 let newer = state.volumes.get(&volume.name).is_none_or(|own| own.version < volume.version);
                 if newer {
                     let old = state.volumes.insert(volume.name.clone(), volume.clone());
@@ -333,4 +357,14 @@ impl Manager {
             self.save_pool();
         }
     }
+}
+
+/// Whether the one who compares has something newer, or something that is not known here.
+fn is_behind(state: &State, request: &Compare) -> bool {
+    let own = |id: &Uuid| state.volumes.values().find(|v| v.id == *id);
+    let newer = |(_, id, version, _): &(String, Uuid, u64, u32)| match own(id) {
+        Some(volume) => volume.version < *version,
+        None => !state.deleted.contains(id),
+    };
+    request.volumes.iter().any(newer) || request.deleted.iter().any(|id| own(id).is_some())
 }

@@ -217,10 +217,14 @@ impl Manager {
         let _ = std::fs::remove_file(&socket);
         tokio::spawn(self.clone().mourn());
         tokio::spawn(self.clone().reroute());
+        let answering = tokio::spawn(self.clone().serve_machines(network));
         self.clone().begin().await;
         let local = UnixListener::bind(&socket)?;
-        let own = self.clone();
-        tokio::spawn(async move { own.serve_command_line(local).await });
+        tokio::spawn(self.clone().serve_command_line(local));
+        answering.await.map_err(io::Error::other)?
+    }
+
+    async fn serve_machines(self: Arc<Self>, network: TcpListener) -> io::Result<()> {
         loop {
             let (stream, _) = network.accept().await?;
             let (manager, name) = (self.clone(), self.place.name.clone());
@@ -262,6 +266,7 @@ impl Manager {
         self.keep_all_peers();
         let peers: Vec<Uuid> = self.state().peers.iter().map(|p| p.uuid).collect();
         self.until_connected(&peers, FIRST_CALLS).await;
+        self.announce().await;
     }
 
     async fn answer(self: Arc<Self>, incoming: Incoming) -> Vec<u8> {

@@ -1,0 +1,204 @@
+//! The union through the kernel: the homework's own lines and what must hold around them, each test in a mount namespace
+//! of its own, as root. Without root or /dev/fuse a test is skipped, with words.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A directory to work in, with `mount.aufs` and its kin in `/usr/sbin`, in a private mount namespace.
+const PROLOGUE: &str = r#"
+set -e
+mount --make-rprivate /
+mkdir -p sbin mnt
+mount -t tmpfs none sbin && mkdir sbin/u sbin/w
+for n in mount.aufs umount.aufs mount.fuse.aufs umount.fuse.aufs; do ln -s "$TERRARIUM" sbin/u/$n; done
+sbin=$(readlink -f /sbin)
+mount -t overlay none -o lowerdir=$sbin,upperdir=$PWD/sbin/u,workdir=$PWD/sbin/w $sbin
+is() { [ "$2" = "$3" ] || { echo "$1: got '$2', hoped for '$3'" >&2; exit 1; }; }
+no() { if "$@" 2>err; then echo "worked, but should not: $*" >&2; exit 1; fi; }
+"#;
+
+fn why_not() -> Option<&'static str> {
+    let root = Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout == b"0\n");
+    match (root, Path::new("/dev/fuse").exists()) {
+        (false, _) => Some("not root"),
+        (true, false) => Some("no /dev/fuse"),
+        _ => None,
+    }
+}
+
+/// Runs a story; fails with what it said.
+fn story(name: &str, script: &str) {
+    if let Some(why) = why_not() {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let dir: PathBuf = std::env::temp_dir().join(format!("terrarium-union-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a directory to work in");
+    let script = format!(
+        "{PROLOGUE}\n{script}\nset +e; cd /; umount -l {0}/mnt {0}/MountPoint 2>/dev/null; exit 0",
+        dir.display()
+    );
+    let output = Command::new("unshare")
+        .args(["-m", "timeout", "60", "bash", "-c", &script])
+        .env("TERRARIUM", env!("CARGO_BIN_EXE_terrarium"))
+        .env("XDG_RUNTIME_DIR", &dir)
+        .current_dir(&dir)
+        .output()
+        .expect("unshare and bash");
+    let _ = std::fs::remove_dir_all(&dir);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}: {}\n{said}", output.status);
+}
+
+#[test]
+fn the_homeworks_three_branches() {
+    story(
+        "three",
+        r#"
+mkdir Branch-0 Branch-1 Branch-2 MountPoint
+echo one > Branch-1/a; echo two > Branch-2/a; echo deep > Branch-2/b
+mount -t aufs -o dirs=./Branch-0:./Branch-1:./Branch-2 none ./MountPoint
+is "the upper branch answers" "$(cat MountPoint/a)" one
+is "the lowest is seen" "$(cat MountPoint/b)" deep
+echo more >> MountPoint/a
+is "copied up" "$(cat Branch-0/a)" "$(printf 'one\nmore')"
+is "the lower one stays" "$(cat Branch-1/a)" one
+rm MountPoint/b
+[ -f Branch-0/.wh.b ] && [ -f Branch-2/b ]
+no cat MountPoint/b
+umount MountPoint
+is "nothing is left mounted" "$(ls MountPoint)" ""
+"#,
+    );
+}
+
+#[test]
+fn the_homeworks_container_read_only_first_and_then_with_a_writable_branch() {
+    story(
+        "container",
+        r#"
+mkdir -p aufstest1/rootfs/etc aufstest2/rootfs aufstest2/writable; echo base > aufstest1/rootfs/etc/name
+mount -t aufs -o dirs=$PWD/aufstest1/rootfs/=ro none $PWD/aufstest2/rootfs
+no touch aufstest2/rootfs/new
+grep -q "Read-only file system" err
+no sh -c 'echo x >> aufstest2/rootfs/etc/name'
+umount aufstest2/rootfs
+before=$(find aufstest1 -type f | xargs md5sum)
+mount -t aufs -o dirs=$PWD/aufstest2/writable/=rw:$PWD/aufstest1/rootfs/=ro none $PWD/aufstest2/rootfs
+echo changed > aufstest2/rootfs/etc/name; touch aufstest2/rootfs/new
+is "the change is in writable" "$(cat aufstest2/writable/etc/name)" changed
+[ -f aufstest2/writable/new ]
+is "the base is as it was" "$(find aufstest1 -type f | xargs md5sum)" "$before"
+umount aufstest2/rootfs
+"#,
+    );
+}
+
+#[test]
+fn branches_come_and_go_while_it_is_mounted() {
+    story(
+        "remount",
+        r#"
+mkdir b0 b1 b2; echo 2 > b2/two; mkdir b2/only; echo x > b2/only/x
+mount -t aufs -o br=b0:b1 none mnt
+no cat mnt/two
+mount -o remount,append:$PWD/b2=ro mnt
+is "appended" "$(cat mnt/two mnt/only/x)" "$(printf '2\nx')"
+exec 5< mnt/two
+no mount -o remount,del:$PWD/b2 mnt
+exec 5<&-
+mount -o remount,del:$PWD/b2 mnt
+no cat mnt/two
+mount -o remount,prepend:$PWD/b2 mnt
+touch mnt/new
+[ -f b2/new ]
+mount -o remount,mod:$PWD/b2=ro mnt
+echo y >> mnt/two && exit 1 || true
+no mount -o remount,add:9:$PWD/b1 mnt
+grep -q EDOM err
+no mount -t aufs -o br=b0:b0 none mnt
+umount mnt
+"#,
+    );
+}
+
+#[test]
+fn what_is_changed_in_a_branch_directly_is_seen() {
+    story(
+        "direct",
+        r#"
+mkdir b0 b1; echo old > b1/f; mkdir b1/d; echo x > b1/d/x
+mount -t aufs -o br=b0:b1 none mnt
+soon() { for i in $(seq 200); do [ "$(eval "$1" 2>/dev/null)" = "$2" ] && return; done; echo "$1 never gave $2" >&2; exit 1; }
+is "as it was" "$(cat mnt/f)" old
+no cat mnt/new
+echo new > b1/new; soon 'cat mnt/new' new
+echo longer than old > b1/f; soon 'cat mnt/f' 'longer than old'
+echo upper > b0/f; soon 'cat mnt/f' upper
+touch b0/.wh.new; soon 'ls mnt | grep -c new' 0
+is "listed" "$(ls mnt/d)" x
+mkdir b0/d; touch b0/d/.wh..wh..opq; soon 'ls mnt/d | wc -l' 0
+umount mnt
+mount -t aufs -o br=b0:b1,udba=reval none mnt
+is "strict" "$(cat mnt/f)" upper; rm b0/f; is "strictly seen" "$(cat mnt/f)" "longer than old"
+umount mnt
+"#,
+    );
+}
+
+#[test]
+fn a_full_branch_fails_the_write_and_leaves_nothing_half() {
+    story(
+        "full",
+        r#"
+mkdir small b1; mount -t tmpfs -o size=64k none small; mkdir small/b0
+head -c 300000 /dev/zero | tr '\0' x > b1/big; echo tiny > b1/tiny
+mount -t aufs -o br=small/b0=rw:b1 none mnt
+no sh -c 'echo more >> mnt/big'
+is "whole" "$(wc -c < mnt/big)" 300000
+is "no leftover" "$(find small/b0 -name '*big*')" ""
+echo more >> mnt/tiny
+umount mnt
+"#,
+    );
+}
+
+#[test]
+fn killed_in_the_middle_of_a_copy_up_nothing_is_half_visible() {
+    story(
+        "killed",
+        r#"
+mkdir b0 b1; mount -t tmpfs none b0; mkdir b0/up
+head -c 400000000 /dev/urandom > b1/big
+mount -t aufs -o br=b0/up=rw:b1 none mnt
+(echo more >> mnt/big) 2>/dev/null &
+until ls -A b0/up | grep -q big; do :; done
+kill -9 $(pgrep -f "mount.aufs none $PWD/mnt")
+wait
+umount -l mnt
+if [ -f b0/up/big ]; then is "whole or not there" "$(stat -c %s b0/up/big)" 400000005; fi
+mount -t aufs -o br=b0/up=rw:b1 none mnt
+[ "$(stat -c %s mnt/big)" -ge 400000000 ]
+is "no leftover is seen" "$(ls -A mnt)" big
+umount mnt
+"#,
+    );
+}
+
+#[test]
+fn an_ordinary_caller_is_held_to_the_modes() {
+    story(
+        "modes",
+        r#"
+chmod 755 .; mkdir b0 b1; chmod 755 b0 b1; echo secret > b1/secret; chmod 600 b1/secret; mkdir b1/open; chmod 777 b1/open
+mount -t aufs -o br=b0:b1 none mnt
+as() { setpriv --reuid 1234 --regid 1234 --clear-groups "$@"; }
+no as cat mnt/secret
+no as touch mnt/new
+as sh -c 'echo mine > mnt/open/f; mkdir mnt/open/d'
+is "the caller owns it" "$(stat -c %u:%g mnt/open/f b0/open/d)" "$(printf '1234:1234\n1234:1234')"
+is "the copied-up directory kept its mode" "$(stat -c %a b0/open)" 777
+umount mnt
+"#,
+    );
+}
