@@ -317,12 +317,11 @@ impl Connection {
             self.drop_link();
         } else if silent >= Duration::from_millis(900)
             && let Ok(mut link) = self.link.try_lock()
+            && let Some(link) = link.as_mut()
         {
-            if let Some(link) = link.as_mut() {
-                let sender = Sender::new(&self.target.from, &self.target.to);
-                let request = Request { id: 1, fops: vec![Fop::Ping] };
-                let _ = sender.send(&mut link.stream, "PING", <_>::default(), &request, &[]);
-            }
+            let sender = Sender::new(&self.target.from, &self.target.to);
+            let request = Request { id: 1, fops: vec![Fop::Ping] };
+            let _ = sender.send(&mut link.stream, "PING", <_>::default(), &request, &[]);
         }
     }
 }

@@ -90,7 +90,7 @@ impl Manager {
     ///
     /// # Errors
     /// As of the connection.
-    pub fn next(&mut self) -> io::Result<Push> {
+    pub fn pushed(&mut self) -> io::Result<Push> {
         loop {
             let envelope: Envelope = read_frame(&mut self.stream)?;
             match envelope.kind.as_str() {
@@ -148,7 +148,7 @@ pub fn follow(
     let mut line = first;
     loop {
         if let Some(manager) = &mut line {
-            while let Ok(news) = manager.next() {
+            while let Ok(news) = manager.pushed() {
                 push(news);
             }
         }

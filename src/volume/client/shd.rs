@@ -175,7 +175,10 @@ fn listed(set: &Set, own: Kids, full: bool) -> Vec<Gfid> {
             }
         }
         let mut after = None;
-        while full {
+        if !full {
+            continue;
+        }
+        loop {
             let answer = set.wire.ask(Kids::one(kid), &[Fop::Crawl { after }]);
             let Ok(Reply::Gfids(gfids)) = answer[0].1.last() else { break };
             let Some(last) = gfids.last() else { break };

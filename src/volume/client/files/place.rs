@@ -137,7 +137,8 @@ impl Files {
         let leaving = |i: usize| graph.volume.bricks.iter().skip(i * replica).take(replica).any(|b| b.decommissioned);
         let share = |(i, room): (usize, &Option<crate::volume::rpc::Room>)| Share {
             name: graph.name(i),
-            chunks: room.map_or(0, |r| u32::try_from((r.blocks * r.block >> 20) / sharing(r.fsid)).unwrap_or(u32::MAX)),
+            chunks: room
+                .map_or(0, |r| u32::try_from(((r.blocks * r.block) >> 20) / sharing(r.fsid)).unwrap_or(u32::MAX)),
             usable: room.is_some() && !leaving(i),
         };
         rooms.iter().enumerate().map(share).collect()

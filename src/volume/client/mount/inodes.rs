@@ -24,12 +24,15 @@ pub struct Known {
     pub choice: Option<usize>,
 }
 
+/// The entries of an open directory, as they were when it was first read.
+pub type Listing = std::sync::Arc<Vec<crate::volume::rpc::Entry>>;
+
 /// Numbers, and open directories.
 #[derive(Debug, Default)]
 pub struct Inodes {
     by_number: Mutex<HashMap<u64, Known>>,
     open: std::sync::atomic::AtomicUsize,
-    listings: Mutex<(u64, HashMap<u64, std::sync::Arc<Vec<crate::volume::rpc::Entry>>>)>,
+    listings: Mutex<(u64, HashMap<u64, Listing>)>,
 }
 
 impl Inodes {
@@ -112,7 +115,7 @@ impl Inodes {
     }
 
     /// The listing of an open directory.
-    pub fn listing(&self, number: u64) -> Option<std::sync::Arc<Vec<crate::volume::rpc::Entry>>> {
+    pub fn listing(&self, number: u64) -> Option<Listing> {
         self.listings.lock().unwrap_or_else(PoisonError::into_inner).1.get(&number).cloned()
     }
 

@@ -43,9 +43,8 @@ impl Set {
             Verdict::Doubtful { on, errno } => (Err(on), Err(errno)),
             Verdict::Refused(errno) => (Ok(self.shape.all()), Err(errno)),
         };
-        if let Ok(on) | Err(on) = ended {
-            self.unread(gfid, self.shape.all() - on);
-        }
+        let (Ok(on) | Err(on)) = ended;
+        self.unread(gfid, self.shape.all() - on);
         self.leases.leave(&*self.wire, &self.shape, entered, Kind::Data, ended);
         outcome
     }

@@ -17,7 +17,7 @@ impl Set {
             Some(kid) => Kids::one(kid),
             None => self.knowing(gfid)?.data.map_err(NoCopy::errno)?,
         };
-        self.from_one(gfid, readable, &Fop::Read { gfid, offset, size }).map(|(_, data)| data)
+        self.ask_one(gfid, readable, &Fop::Read { gfid, offset, size }).map(|(_, data)| data)
     }
 
     /// The target of a symbolic link, a value, a position: whatever one good copy can tell.
@@ -27,7 +27,7 @@ impl Set {
     pub fn tell(&self, gfid: Gfid, fop: &Fop) -> Result<Reply, i32> {
         let known = self.knowing(gfid)?;
         let kids = if matches!(fop, Fop::Seek { .. }) { known.data } else { known.metadata };
-        self.from_one(gfid, kids.map_err(NoCopy::errno)?, fop).map(|(reply, _)| reply)
+        self.ask_one(gfid, kids.map_err(NoCopy::errno)?, fop).map(|(reply, _)| reply)
     }
 
     /// All entries of a directory: of one copy whose names nobody disputes; if all are disputed, of all copies together.
@@ -89,7 +89,7 @@ impl Set {
         }
     }
 
-    fn from_one(&self, gfid: Gfid, mut kids: Kids, fop: &Fop) -> Result<(Reply, Bytes), i32> {
+    fn ask_one(&self, gfid: Gfid, mut kids: Kids, fop: &Fop) -> Result<(Reply, Bytes), i32> {
         while let Some(kid) = self.preferred(gfid, kids & self.wire.up()) {
             let answer = self.wire.ask(Kids::one(kid), std::slice::from_ref(fop)).swap_remove(0).1;
             match answer.last() {
