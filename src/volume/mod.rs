@@ -20,7 +20,6 @@ pub mod gfid;
 pub mod handshake;
 pub mod hash;
 pub mod heal;
-pub mod hosts;
 pub mod layout;
 pub mod manager;
 pub mod options;
@@ -29,3 +28,4 @@ pub mod rpc;
 pub mod xattr;
 
 pub use event::Happening;
+pub use manager::hosts;

@@ -10,7 +10,7 @@
 //!
 //! * pure: [`peer`], [`op`] (what may change, and what the definition is then), [`task`], [`state`] (what is allowed),
 //!   [`info`] and [`volfile`] (definitions as files), [`protocol`] (what is said);
-//! * [`store`], [`disk`], [`process`], [`daemons`], [`wire`]: hands and ears;
+//! * [`hosts`], [`place`], [`store`], [`disk`], [`process`], [`daemons`], [`wire`]: hands and ears;
 //! * [`server`] (the manager as a whole), [`pool`], [`transaction`], [`commit`], [`query`], [`clients`], [`command`].
 //!
 //! Left out: RDMA, TLS, brick multiplexing, snapshots, quota, geo-replication, hooks. Two managers that start opposite
@@ -22,6 +22,7 @@ pub mod commit;
 pub mod daemons;
 pub mod disk;
 pub mod history;
+pub mod hosts;
 pub mod info;
 pub mod op;
 pub mod peer;
