@@ -198,7 +198,7 @@ fn refusal(root: &Value, form: &Value, value: &Value, at: &str) -> Option<String
             (!form.is_null()).then(|| refusal(root, form, item, &format!("{at}[{i}]"))).flatten()
         });
     }
-    let Some(fields) = value.as_object() else { return None };
+    let fields = value.as_object()?;
     let required = form["required"].as_array().cloned().unwrap_or_default();
     if let Some(missing) = required.iter().find(|name| !fields.contains_key(name.as_str().unwrap())) {
         return wrong(&format!("lacks {missing}"));

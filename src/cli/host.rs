@@ -49,7 +49,8 @@ impl Host for OuterHost {
         match worlds.get(lab).map(|world| (&world.socket, world.on_host.as_ref())) {
             Some((socket, Some(on_host))) => shell_on_host(exe, socket, on_host),
             _ => {
-                let rest = ["enter".into(), "--world".into(), world_of(lab), "--dir".into(), "/root".into(), "--".into()];
+                let rest =
+                    ["enter".into(), "--world".into(), world_of(lab), "--dir".into(), "/root".into(), "--".into()];
                 std::iter::once(exe).chain(rest.map(OsString::from)).collect()
             }
         }

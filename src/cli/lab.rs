@@ -13,7 +13,7 @@ use crate::world::{client::Client, wire};
 /// The verb.
 pub fn main(args: &[OsString]) -> ExitCode {
     let mut words: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
-    let json = words.iter().any(|word| *word == "--json");
+    let json = words.contains(&"--json");
     words.retain(|word| *word != "--json");
     match words[..] {
         [] | ["help" | "--help" | "-h"] => {

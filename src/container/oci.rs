@@ -235,7 +235,6 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 

@@ -11,7 +11,8 @@ use super::place::Place;
 /// Where process groups of this kind are made: version 1's own hierarchy, or version 2's single one.
 fn hierarchy() -> Option<PathBuf> {
     let [one, two] = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].map(PathBuf::from);
-    let is_two = fs::read_to_string(two.join("cgroup.controllers")).is_ok_and(|controllers| controllers.contains("pids"));
+    let is_two =
+        fs::read_to_string(two.join("cgroup.controllers")).is_ok_and(|controllers| controllers.contains("pids"));
     if one.is_dir() { Some(one) } else { is_two.then_some(two) }
 }
 

@@ -33,11 +33,6 @@ impl Pool {
         Self { root }
     }
 
-    /// The folder of everything.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
     /// A command of the program as `server`.
     pub fn command(&self, server: &str, words: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);

@@ -18,9 +18,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
+use super::super::Happening;
 use super::super::capability;
 use super::super::protocol::{Reply, Request, State, Status};
-use super::super::Happening;
 use super::client::Client;
 use super::start::{self, Launch, Running};
 use super::store::Place;

@@ -87,7 +87,7 @@ impl Scene {
     }
 
     fn passes(&self, yaml: &str) {
-        assert_eq!(self.look(yaml).0, true, "{yaml} saw {}", self.look(yaml).1);
+        assert!(self.look(yaml).0, "{yaml} saw {}", self.look(yaml).1);
     }
 
     fn fails(&self, yaml: &str, saw: &str) {

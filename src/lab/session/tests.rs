@@ -75,7 +75,7 @@ impl Play {
         let lab = Arc::new(Lab::from_folder(&folder.path().join("lab")).unwrap());
         let (told, news) = channel();
         let progress = Progress::open(&folder.path().join("state"), "lab");
-        (Session::open(lab, fake.clone(), progress, move || drop(told.send(()))), news)
+        (Session::open(lab, fake.clone(), progress, move || told.send(()).unwrap_or_default()), news)
     }
 
     /// Waits until the view is so.
