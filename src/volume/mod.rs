@@ -25,6 +25,7 @@ pub mod manager;
 pub mod options;
 pub mod replicate;
 pub mod rpc;
+pub mod wire;
 pub mod xattr;
 
 pub use event::Happening;

@@ -5,19 +5,15 @@
 //! gfid; the only thing that a brick remembers of a connection is its locks, its interest and the files it keeps
 //! open beyond their last name, so a connection may be replaced at any time.
 //!
-//! On the wire each message is an [`Envelope`](crate::world::wire::Envelope) whose body is: length of the header (u32,
+//! On the wire each message is an `Envelope` (see `wire`) whose body is: length of the header (u32,
 //! big-endian), header (MessagePack of [`Request`] or [`ToClient`]), payload (the bytes written or read, raw). Requests and
 //! answers are matched by `id`; a brick answers in any order.
-
-mod frame;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::gfid::Gfid;
 use super::xattr::{Kind, Pending, Time};
-
-pub use frame::{Frame, Sender, read_frame};
 
 /// A file name, or a key or value of an attribute: any bytes.
 pub type Blob = Bytes;

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 use super::{Brick, Outbox};
 use crate::volume::handshake::{BrickAsk, Request as _};
-use crate::volume::rpc::{Fop, Frame, Request, Sender, ToClient, read_frame};
+use crate::volume::rpc::{Fop, Request, ToClient};
+use crate::volume::wire::{Frame, Sender, read_frame};
 use crate::world::wire::{Dial, Envelope, decode, encode, write_frame};
 
 /// How long a client may take nothing of what it is sent.

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::wire::Answer;
-use crate::volume::rpc::{Fop, Hello, Lock, Reply, Request, Sender, ToClient, read_frame};
+use crate::volume::rpc::{Fop, Hello, Lock, Reply, Request, ToClient};
+use crate::volume::wire::{Sender, read_frame};
 use crate::volume::{gfid::Gfid, rpc::Blob};
 use crate::world::wire::{Dial, write_frame};
 

@@ -201,10 +201,6 @@ impl Sim {
         (0..clients).for_each(|client| self.disconnect(client, kid));
     }
 
-    pub fn is_up(&self, kid: usize) -> bool {
-        self.state().bricks[kid].is_some()
-    }
-
     /// A client dies: whatever it does from now on reaches nobody.
     pub fn kill_client(&self, client: usize) {
         self.state().clients[client].dead = true;

@@ -178,8 +178,8 @@ fn story(seed: u64, arbiter: bool) {
         (0..2).for_each(|n| make(set, &Bytes::from(format!("f{n}")), file(n)).unwrap());
     });
     std::thread::scope(|scope| {
-        for client in 0..2 {
-            let (sim, set, record) = (&sim, &sets[client], &record);
+        for (client, set) in sets.iter().enumerate().take(2) {
+            let (sim, record) = (&sim, &record);
             let own = Chance::new(seed * 7 + client as u64);
             scope.spawn(move || work(sim, set, client, own, record));
         }
