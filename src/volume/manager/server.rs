@@ -142,7 +142,7 @@ impl Manager {
         let mut links = lock(&self.links);
         match caller {
             Some(caller) => drop(links.insert(uuid, caller)),
-            None => drop(links.remove(&uuid)),
+            None => links.remove(&uuid).into_iter().for_each(|caller| caller.close()),
         }
     }
 

@@ -105,6 +105,11 @@ impl Caller {
         self.closed.cancelled().await;
     }
 
+    /// Gives the connection up: the other end is no peer any more.
+    pub fn close(&self) {
+        self.closed.cancel();
+    }
+
     /// Whether the connection is gone.
     pub fn is_closed(&self) -> bool {
         self.closed.is_cancelled()
