@@ -184,3 +184,13 @@ fn signals_reach_the_command() {
         assert_eq!(output.status.signal(), None);
     }
 }
+
+/// A command inside is ended by a pipe that nobody reads, as outside: the program's own handling of SIGPIPE is not passed on.
+#[test]
+fn a_broken_pipe_ends_the_command() {
+    for who in everybody() {
+        let home = Home::of(who);
+        let output = home.run("(yes; echo $? > code) | true; cat code");
+        assert_eq!(out(&output).trim(), "141", "{who:?}: 128 and SIGPIPE");
+    }
+}

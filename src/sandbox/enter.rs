@@ -11,7 +11,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigHandler, SigSet, Signal, kill, signal};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, chdir, execve, fork};
@@ -80,6 +80,8 @@ pub fn run(job: &Job) -> Result<u8> {
 fn exec(job: &Job, blocked: &SigSet) -> u8 {
     let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
     let _ = blocked.thread_unblock();
+    // SAFETY: the default action replaces no handler. This program ignores SIGPIPE; the command shall not.
+    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
     let _ = chdir(job.dir.as_os_str()).or_else(|_| chdir("/"));
     let argv = if job.argv.is_empty() { vec![shell()] } else { job.argv.clone() };
     let environment = environment(&job.world);
