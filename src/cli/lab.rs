@@ -21,6 +21,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
             ExitCode::SUCCESS
         }
         ["on", server, ..] => on(server, &args[2..]),
+        ["union", ref rest @ ..] => union(rest),
         _ => command(&words, json),
     }
 }
@@ -32,7 +33,7 @@ fn help() -> String {
     for (verb, usage) in VERBS {
         text += &format!("  lab {verb} {usage}\n");
     }
-    text + "  lab on SERVER COMMAND…\n"
+    text + "  lab on SERVER COMMAND…\n  lab union [MOUNTPOINT] | check BRANCH\n"
 }
 
 fn command(words: &[&str], json: bool) -> ExitCode {
@@ -124,6 +125,45 @@ fn word(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// `lab union [MOUNTPOINT]`: the live unions, as /sys/fs/aufs would tell of them; `lab union check BRANCH`: what is wrong
+/// with a branch's whiteouts, as auchk tells. JSON in any case.
+fn union(words: &[&str]) -> ExitCode {
+    let told = Client::connect(&wire::socket_path()).map_err(|_| NO_WORLD.to_string()).and_then(|client| {
+        let mounts = unions(&client)?;
+        let ask = |mount: &String, words: &[&str]| {
+            let words = words.iter().map(|word| (*word).to_string()).collect();
+            client.run("lab", Command::Ask(mount.clone(), words))
+        };
+        match words {
+            [] => mounts.iter().map(|mount| ask(mount, &["union"])).collect::<Result<_, _>>().map(Value::Array),
+            ["check", branch] => {
+                let any = mounts.first().ok_or("no union is mounted; `mount -t aufs …` mounts one")?;
+                ask(any, &["check", branch])
+            }
+            [mountpoint] => ask(&format!("mount:{mountpoint}"), &["union"]),
+            _ => Err("usage: union [MOUNTPOINT] | check BRANCH".into()),
+        }
+    });
+    match told {
+        Ok(value) => {
+            super::say(&format!("{value:#}\n"));
+            ExitCode::SUCCESS
+        }
+        Err(reason) => {
+            eprintln!("lab: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The names of the union mounts that live.
+fn unions(client: &Client) -> Result<Vec<String>, String> {
+    let status = client.run("lab", Command::Status)?;
+    let mounts = status["processes"].as_array().into_iter().flatten().filter(|process| process["role"] == "mount");
+    let alive = mounts.filter(|process| !process["pid"].is_null());
+    Ok(alive.filter_map(|process| process["name"].as_str().map(str::to_string)).collect())
 }
 
 /// `lab on SERVER COMMAND…`: a command on another server of the world.
