@@ -28,7 +28,7 @@ fn ctrl_z_and_fg() {
         .sees("inside")
         .types("first\r")
         .sees("first\nfirst");
-    session.types(CTRL_Z).sees("topped").types("echo at the prom\"\"pt\r").sees("at the prompt");
+    session.types(CTRL_Z).sees("topped").types("clear; echo at the prom\"\"pt\r").sees("at the prompt");
     session.types("fg\r").sees("exec cat\"").types("second\r").sees("second\nsecond").types("\u{4}");
     session.types("echo code $?\r").sees("code 0");
 }
@@ -45,7 +45,9 @@ fn a_shell_inside_has_job_control() {
         .sees("sleeping")
         .types(CTRL_Z)
         .sees("topped")
-        .types("kill %1; exit 9\r");
+        .types("kill -9 %1; wait\r")
+        .sees("Killed")
+        .types("exit 9\r");
     session.sees("$").types("echo code $?\r").sees("code 9");
 }
 
@@ -65,7 +67,11 @@ fn the_screen_opens_a_real_world() {
 fn a_lab_goes_on_where_it_was() {
     let mut session = Session::start(&[]);
     session.sees("0/10").types("\r").sees("leader n").types("4").sees("$");
-    session.types("redis-cli -v >/dev/null; lab client n1 SET kept yes\r").sees("OK").types("touch ~/here\r").sees("$");
+    session
+        .types("redis-cli -v >/dev/null; lab client n1 SET kept yes\r")
+        .sees("OK")
+        .types("touch ~/here; echo made\"\"it\r")
+        .sees("madeit");
     session.types(LEADER).types("q").sees("0/10");
     session.types("\r").sees("leader n").types("4").sees("$");
     session.types("lab client n2 GET kept; ls ~\r").sees("yes").sees("here");
