@@ -2,9 +2,11 @@
 //!
 //! The keeper's socket tells which process to join: its peer credentials name the keeper's pid as seen from here. One
 //! `setns(2)` on that process's pidfd enters all its namespaces at once, as the same user. The command then runs as a
-//! child inside, in the caller's own process group, so that Ctrl-C and Ctrl-Z reach it as they reach any job.
+//! child inside. On a terminal it is a process group of its own that holds the terminal, as under su(1): its group has a
+//! number inside too, which shells want, and what the keys send reaches it alone. When it stops, the whole job does.
 
 use std::ffi::{CString, OsStr, OsString};
+use std::io::IsTerminal;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
@@ -14,7 +16,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{SigHandler, SigSet, Signal, kill, signal};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, chdir, execve, fork};
+use nix::unistd::{ForkResult, Pid, chdir, execve, fork, getpgrp, getpid, setpgid, tcgetpgrp, tcsetpgrp};
 
 use super::{Error, Result, While, is_host_root, place::Place, shims};
 
@@ -65,15 +67,40 @@ pub struct Job {
 pub fn run(job: &Job) -> Result<u8> {
     let signals = forwarded();
     signals.thread_block().when(|| "blocking signals")?;
+    let on_terminal = has_terminal();
     // SAFETY: this process has one thread.
     match unsafe { fork() }.when(|| "forking")? {
         ForkResult::Child => {
+            if on_terminal {
+                let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
+                give_terminal(getpid());
+            }
             let code = exec(job, &signals);
             // SAFETY: ends the child without running the parent's exit handlers.
             unsafe { libc::_exit(i32::from(code)) }
         }
-        ForkResult::Parent { child } => attend(child),
+        ForkResult::Parent { child } => {
+            let code = wait_for(child, on_terminal);
+            if on_terminal {
+                give_terminal(getpgrp());
+            }
+            code
+        }
     }
+}
+
+/// Whether this process's group holds the terminal on both ends; in a pipeline it belongs to the others too.
+fn has_terminal() -> bool {
+    let both = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    both && tcgetpgrp(std::io::stdin()).is_ok_and(|group| group == getpgrp())
+}
+
+/// Makes `group` the terminal's foreground group, from wherever we are.
+fn give_terminal(group: Pid) {
+    let background = SigSet::from_iter([Signal::SIGTTOU]);
+    let _ = background.thread_block();
+    let _ = tcsetpgrp(std::io::stdin(), group);
+    let _ = background.thread_unblock();
 }
 
 /// Becomes the job. Returns the exit code only when that failed.
@@ -150,22 +177,33 @@ fn forwarded() -> SigSet {
 /// # Errors
 /// If waiting fails.
 pub fn attend(child: Pid) -> Result<u8> {
+    wait_for(child, false)
+}
+
+fn wait_for(child: Pid, on_terminal: bool) -> Result<u8> {
     let signals = forwarded();
     signals.thread_block().when(|| "blocking signals")?;
     loop {
         match waitpid(child, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)).when(|| "waiting for the command")? {
             WaitStatus::Exited(_, code) => return Ok(u8::try_from(code & 0xff).unwrap_or(FAILED)),
             WaitStatus::Signaled(_, signal, _) => return Ok(128 + signal as u8),
-            WaitStatus::Stopped(_, _) => stop_with(child),
+            WaitStatus::Stopped(_, _) => stop_with(child, on_terminal),
             _ => pass_on(child, wait_signal(&signals)?),
         }
     }
 }
 
 /// The child stopped: stop this whole job too, and let the child go on when the job does.
-fn stop_with(child: Pid) {
+fn stop_with(child: Pid, on_terminal: bool) {
+    if on_terminal {
+        give_terminal(getpgrp());
+    }
     let _ = kill(Pid::from_raw(0), Signal::SIGSTOP);
-    let _ = kill(child, Signal::SIGCONT);
+    if on_terminal && has_terminal() {
+        give_terminal(child);
+    }
+    let whom = if on_terminal { Pid::from_raw(-child.as_raw()) } else { child };
+    let _ = kill(whom, Signal::SIGCONT);
 }
 
 /// One signal that came, and whether the kernel sent it for a key of the terminal: then the child has it already.
