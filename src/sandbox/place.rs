@@ -11,8 +11,7 @@
 //! A world that is gone but left its folder (`kill -9`, power cut) is recognised by its free lock; a start heals it.
 
 use std::fs::{self, File};
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::fcntl::{Flock, FlockArg};
 
@@ -141,12 +140,4 @@ pub fn heal() {
             let _ = place.remove();
         }
     }
-}
-
-/// A folder that outlives a rename or removal of its path, for handing on.
-///
-/// # Errors
-/// As of opening.
-pub fn hold(dir: &Path) -> Result<OwnedFd> {
-    File::open(dir).map(Into::into).when(|| format!("opening {}", dir.display()))
 }
