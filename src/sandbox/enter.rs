@@ -18,7 +18,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, chdir, execve, fork, getpgrp, getpid, setpgid, tcgetpgrp, tcsetpgrp};
 
-use super::{Error, Result, While, is_host_root, keyring, place::Place, shims};
+use super::{Error, Result, While, cgroup, is_host_root, keyring, place::Place, shims};
 
 /// The exit code of our own failures, as env(1) has it.
 pub const FAILED: u8 = 125;
@@ -112,6 +112,9 @@ fn exec(job: &Job, blocked: &SigSet) -> u8 {
     let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
     let _ = blocked.thread_unblock();
     keyring::take_fresh();
+    if is_host_root() {
+        cgroup::join();
+    }
     // SAFETY: the default action replaces no handler. This program ignores SIGPIPE; the command shall not.
     let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
     let _ = chdir(job.dir.as_os_str()).or_else(|_| chdir("/"));
