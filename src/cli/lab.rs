@@ -6,7 +6,7 @@ use std::process::{self, ExitCode};
 
 use serde_json::Value;
 
-use crate::sandbox::{machines, server, shims};
+use crate::sandbox::{enter::prompt, machines, server, shims};
 use crate::world::command::{Command, VERBS};
 use crate::world::{client::Client, wire};
 
@@ -199,7 +199,8 @@ pub fn run_as(args: &[OsString]) -> ExitCode {
     }
     let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
     let (program, args) = command.split_first().unwrap_or((&shell, &[]));
-    let error = process::Command::new(program).args(args).exec();
+    let machine = nix::unistd::gethostname().unwrap_or_default();
+    let error = process::Command::new(program).args(args).env("PS1", prompt(&machine.to_string_lossy())).exec();
     eprintln!("lab: ‘{}’: {error}", program.display());
     ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 })
 }
