@@ -12,6 +12,7 @@ mod bench;
 mod bench_container;
 mod bench_raft;
 mod bench_union;
+mod bench_volume;
 mod brick;
 mod doctor;
 mod enter;

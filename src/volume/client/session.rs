@@ -216,6 +216,12 @@ impl Session {
         }
     }
 
+    /// Changes whenever a brick comes or goes, or the volume changes.
+    pub fn generation(&self) -> u64 {
+        let sets = &self.files.graph().sets;
+        sets.iter().map(|set| set.wire.generation()).fold(sets.len() as u64, u64::wrapping_add)
+    }
+
     /// Reports something to the keeper.
     pub fn report(&self, what: What) {
         self.reporter.report(None, what);
