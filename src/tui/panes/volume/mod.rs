@@ -101,7 +101,7 @@ fn volume_lines(scene: &Scene<'_>, volume: &Volume, width: usize) -> Vec<Line<'s
 
 /// How many columns a brick's name gets.
 fn room(width: usize) -> usize {
-    width.saturating_sub(if width >= WIDE { 60 } else { 34 }).max(12)
+    width.saturating_sub(if width >= WIDE { 62 } else { 34 }).max(12)
 }
 
 fn headings(scene: &Scene<'_>, width: usize) -> Line<'static> {

@@ -26,7 +26,9 @@ impl Set {
     /// # Errors
     /// ENOTCONN without enough copies, EIO in split-brain, else what the bricks say.
     pub fn change_data(&self, gfid: Gfid, part: Part, fop: Fop, payload: &Bytes) -> Result<Iatt, i32> {
-        let entered = self.leases.enter(&*self.wire, &self.shape, &lease::inode(gfid), part, true)?;
+        // A single copy has nobody who could miss something.
+        let noting = self.shape.len() > 1;
+        let entered = self.leases.enter(&*self.wire, &self.shape, &lease::inode(gfid), part, noting)?;
         if let Err(none) = entered.good.data {
             self.leases.release(&*self.wire, &self.shape, entered);
             return Err(none.errno());
