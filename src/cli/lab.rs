@@ -22,6 +22,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
         }
         ["on", server, ..] => on(server, &args[2..]),
         ["union", ref rest @ ..] => union(rest),
+        ["hash", ref rest @ ..] => super::lab_hash::main(rest),
         _ => command(&words, json),
     }
 }
@@ -33,7 +34,7 @@ fn help() -> String {
     for (verb, usage) in VERBS {
         text += &format!("  lab {verb} {usage}\n");
     }
-    text + "  lab on SERVER COMMAND…\n  lab union [MOUNTPOINT] | check BRANCH\n"
+    text + "  lab on SERVER COMMAND…\n  lab union [MOUNTPOINT] | check BRANCH\n  lab hash NAME [DIRECTORY]\n"
 }
 
 fn command(words: &[&str], json: bool) -> ExitCode {

@@ -28,5 +28,5 @@ pub mod rpc;
 pub mod wire;
 pub mod xattr;
 
-pub use event::Happening;
+pub use event::{Copy, CopyState, Happening};
 pub use manager::hosts;

@@ -296,6 +296,36 @@ impl Brick {
         }
     }
 
+    /// The system calls that a fop means, in words, for those who watch; `None`: it does not reach the disk.
+    pub fn in_calls(&self, fop: &Fop, payload: usize) -> Option<String> {
+        let root = self.store.path().display();
+        let file = |gfid: &Gfid| match self.store.path_of(*gfid) {
+            Ok(path) => format!("{root}{}", String::from_utf8_lossy(&path)),
+            Err(_) => format!("{root}/.glusterfs/…/{gfid}"),
+        };
+        let inside = |parent: &Gfid, name: &Bytes| {
+            format!("{}/{}", file(parent).trim_end_matches('/'), String::from_utf8_lossy(name))
+        };
+        Some(match fop {
+            Fop::Xattrop(op) => {
+                let keys: Vec<&str> = op.add.iter().map(|(key, _)| key.as_str()).collect();
+                format!("setxattr({}, {})", file(&op.gfid), keys.join(" "))
+            }
+            Fop::Write { gfid, offset, .. } => format!("pwrite({}, {payload} bytes, at {offset})", file(gfid)),
+            Fop::Truncate { gfid, size, .. } => format!("ftruncate({}, {size})", file(gfid)),
+            Fop::Make { parent, name, node } => {
+                let (path, gfid) = (inside(parent, name), node.gfid);
+                match node.mode & libc::S_IFMT {
+                    libc::S_IFDIR => format!("mkdir({path}); symlink(.glusterfs/…/{gfid})"),
+                    _ => format!("creat({path}); link(.glusterfs/…/{gfid})"),
+                }
+            }
+            Fop::Unlink { parent, name, .. } => format!("unlink({}); unlink(.glusterfs/…)", inside(parent, name)),
+            Fop::Fsync { gfid, .. } => format!("fsync({})", file(gfid)),
+            _ => return None,
+        })
+    }
+
     /// The brick of `slot` is new and empty: notes on the root that it missed everything there.
     ///
     /// # Errors
