@@ -46,6 +46,12 @@ pub enum ToClient {
         /// The name that came, went or changed.
         name: Option<Blob>,
     },
+    /// Somebody else removed the last name of a file that this client has looked at. It is kept, as if this client had
+    /// removed it with `keep`: say [`Fop::Close`] when you do not have it open (any more).
+    Gone {
+        /// The file.
+        gfid: Gfid,
+    },
     /// Somebody else wants a lock that this client holds. Give it back when you can.
     Contention {
         /// The lock.

@@ -159,6 +159,7 @@ impl Connection {
         let kind = match message {
             ToClient::Answer { .. } => "REPLY",
             ToClient::Invalidate { .. } => "INVALIDATE",
+            ToClient::Gone { .. } => "GONE",
             ToClient::Contention { .. } => "CONTENTION",
             ToClient::Blaming(_) => "BLAMING",
         };

@@ -3,7 +3,7 @@
 use std::os::fd::AsRawFd;
 
 use super::paths::Place;
-use super::{PRIVATE, Store, allow, held};
+use super::{PRIVATE, Removed, Store, allow, held};
 use crate::volume::brick::sys::{self, Result};
 use crate::volume::gfid::Gfid;
 use crate::volume::rpc::{Entry, Iatt, Inode, Node};
@@ -163,31 +163,30 @@ impl Store {
         self.describe(&new, &new.stat()?, gfid)
     }
 
-    /// Removes a name of a file; gives the gfid that it had and the directory's figures.
+    /// Removes a name of a file; gives what file that was and the directory's figures. `keep`: whether somebody may have it open.
     pub(in crate::volume::brick) fn unlink(
         &self,
         parent: Gfid,
         name: &[u8],
-        keep: bool,
+        keep: &dyn Fn(Gfid) -> bool,
         time: Time,
-    ) -> Result<(Option<Gfid>, Iatt)> {
+    ) -> Result<(Option<Removed>, Iatt)> {
         let place = self.entry(parent, name)?;
         let stat = place.stat()?;
         if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
             return Err(libc::EISDIR);
         }
         let gfid = self.gfid_at(&place, &stat);
-        if stat.st_nlink > 2
-            && let Some(gfid) = gfid
-        {
+        let last = stat.st_nlink <= 2;
+        if !last && let Some(gfid) = gfid {
             self.drop_name(&place, parent, name);
             self.set_times(gfid, &place, None, None, Some(time))?;
         }
         sys::unlink_at(place.dir(), &place.name, false)?;
-        if let Some(gfid) = gfid.filter(|_| stat.st_nlink <= 2) {
-            self.drop_handle(gfid, keep)?;
+        if let Some(gfid) = gfid.filter(|_| last) {
+            self.drop_handle(gfid, keep(gfid))?;
         }
-        Ok((gfid, self.dir_changed(parent, time)?))
+        Ok((gfid.map(|gfid| Removed { gfid, last }), self.dir_changed(parent, time)?))
     }
 
     /// The last name is gone: the handle goes too, or out of sight as long as somebody has the file open.
@@ -232,14 +231,14 @@ impl Store {
         allow(sys::unlink_at(handle.dir(), &handle.name, false), libc::ENOENT)
     }
 
-    /// Moves a name, over what has the new one. Gives what was moved, and the gfid of what was overwritten.
+    /// Moves a name, over what has the new one. Gives what was moved, and what was overwritten.
     pub(in crate::volume::brick) fn rename(
         &self,
         (parent, name): (Gfid, &[u8]),
         (to, newname): (Gfid, &[u8]),
-        keep: bool,
+        keep: &dyn Fn(Gfid) -> bool,
         time: Time,
-    ) -> Result<(Inode, Option<Gfid>)> {
+    ) -> Result<(Inode, Option<Removed>)> {
         let (old, new) = (self.entry(parent, name)?, self.entry(to, newname)?);
         let stat = old.stat()?;
         let gfid = self.gfid_at(&old, &stat).ok_or(libc::ENOENT)?;
@@ -252,7 +251,7 @@ impl Store {
         let over = over.and_then(|(g, s)| g.map(|g| (g, s)));
         match &over {
             Some((over, s)) if s.st_mode & libc::S_IFMT == libc::S_IFDIR => self.drop_dir_handle(*over)?,
-            Some((over, s)) if s.st_nlink <= 2 => self.drop_handle(*over, keep)?,
+            Some((over, s)) if s.st_nlink <= 2 => self.drop_handle(*over, keep(*over))?,
             Some((over, _)) => self.drop_name(&self.inode(*over)?, to, newname),
             None => {}
         }
@@ -267,7 +266,7 @@ impl Store {
         if to != parent {
             self.dir_changed(to, time)?;
         }
-        Ok((self.describe(&new, &new.stat()?, gfid)?, over.map(|(g, _)| g)))
+        Ok((self.describe(&new, &new.stat()?, gfid)?, over.map(|(gfid, s)| Removed { gfid, last: s.st_nlink <= 2 })))
     }
 
     /// Moves something that healing must take away into the hidden directory, whatever is in it.

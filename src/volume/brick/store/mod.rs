@@ -41,6 +41,15 @@ pub struct Settings {
     pub arbiter: bool,
 }
 
+/// A file that lost a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removed {
+    /// Which.
+    pub gfid: Gfid,
+    /// Whether it was the last one.
+    pub last: bool,
+}
+
 /// Why a directory cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {

@@ -96,6 +96,17 @@ impl Mounted {
     fn heed(&self, news: &Notice) {
         match news {
             Notice::Changed(gfid, name) => self.invalidate(*gfid, name.as_ref()),
+            Notice::Gone(gfid, brick) => {
+                let number = self.inodes.number(*gfid);
+                let open = self.inodes.with(number, |k| {
+                    k.kept = k.open > 0;
+                    k.kept
+                });
+                if open != Some(true) {
+                    self.session.let_go(*gfid, *brick);
+                }
+                self.invalidate(*gfid, None);
+            }
             // A brick that went leaves good copies behind.
             Notice::Brick { up: false, usable: true, .. } => {}
             // One that came may show that copies accuse each other, and what was changed on it meanwhile was told to nobody.
