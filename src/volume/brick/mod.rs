@@ -27,6 +27,7 @@ use self::interest::Interest;
 use self::locks::{Locks, Session};
 use self::store::{Removed, Store};
 use super::gfid::Gfid;
+use super::ranges::Ranges;
 use super::rpc::{Fop, Hello, Inode, Lock, Reply, Request, ToClient, Xattrop};
 use super::xattr::{AFR, DIRTY, Pending};
 
@@ -51,6 +52,7 @@ pub struct Brick {
 #[derive(Default)]
 struct State {
     locks: Locks<Work>,
+    ranges: Ranges,
     interest: Interest,
     sessions: HashMap<Session, Client>,
     next: Session,
@@ -99,6 +101,9 @@ impl Brick {
         }
         let free: Vec<Gfid> = state.kept.extract_if(|_, who| who.is_empty()).map(|(gfid, _)| gfid).collect();
         let granted = state.locks.end(session);
+        for (gfid, sessions) in state.ranges.end(session) {
+            state.tell(&sessions, &ToClient::Freed { gfid });
+        }
         drop(state);
         for gfid in free {
             let _ = self.store.close(gfid);
@@ -285,6 +290,13 @@ impl Brick {
                 }
                 sums
             }
+            Fop::Hold { gfid, held } => {
+                let mut state = self.state();
+                let again = state.ranges.set(session, gfid, &held).map_err(|_| libc::EAGAIN)?;
+                state.tell(&again, &ToClient::Freed { gfid });
+                Ok(Reply::Done)
+            }
+            Fop::Holder { gfid, held } => Ok(Reply::Holder(self.state().ranges.test(session, gfid, &held))),
             Fop::Index { dirty } => store.index(dirty).map(|all| {
                 all.iter().for_each(|gfid| store.drop_stale(*gfid));
                 Reply::Gfids(all)

@@ -160,6 +160,7 @@ impl Connection {
             ToClient::Answer { .. } => "REPLY",
             ToClient::Invalidate { .. } => "INVALIDATE",
             ToClient::Gone { .. } => "GONE",
+            ToClient::Freed { .. } => "FREED",
             ToClient::Contention { .. } => "CONTENTION",
             ToClient::Blaming(_) => "BLAMING",
         };

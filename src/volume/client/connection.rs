@@ -51,6 +51,8 @@ pub enum Word {
     Invalidate(Gfid, Option<Blob>),
     /// Somebody removed the last name of a file that we know; the brick keeps it for us.
     Gone(Gfid),
+    /// A process lock that was refused may be free now.
+    Freed,
     /// Somebody wants a lock that we hold.
     Contention(Lock),
 }
@@ -242,6 +244,7 @@ impl Connection {
             ToClient::Blaming(on) => return self.blaming.store(on, Relaxed),
             ToClient::Invalidate { gfid, name } => Word::Invalidate(gfid, name),
             ToClient::Gone { gfid } => Word::Gone(gfid),
+            ToClient::Freed { .. } => Word::Freed,
             ToClient::Contention { lock } => Word::Contention(lock),
         };
         let _ = self.words.send((self.number, word));

@@ -37,6 +37,8 @@ pub enum Notice {
     Changed(Gfid, Option<Blob>),
     /// Somebody else removed the last name of a file; this brick keeps it for us until we close it.
     Gone(Gfid, usize),
+    /// A lock of a process that was refused may be free now.
+    Freed,
     /// A brick came (`true`) or went; whether its set still works.
     Brick {
         /// The brick's index in the volume.
@@ -259,6 +261,7 @@ impl Session {
                 self.report_link(seat.brick, up);
                 Some(Notice::Brick { brick: seat.brick, up, usable: seat.set.ready().is_ok() })
             }
+            Word::Freed => Some(Notice::Freed),
             Word::Contention(lock) => {
                 seat.set.wanted(&lock);
                 None

@@ -4,10 +4,12 @@
 //! * [`change`]: what changes copies: lock, note, do it everywhere, note who missed it.
 //! * [`look`]: names and inodes: ask the copies, weigh what they say, remember who may be read.
 //! * [`read`]: contents, from a copy that nobody accuses.
+//! * [`hold`]: locks of processes.
 //!
 //! All of it talks to bricks through a [`Wire`], and decides by [`crate::volume::replicate`]; so it runs in a simulator as well.
 
 mod change;
+mod hold;
 pub mod lease;
 mod look;
 mod read;
