@@ -40,6 +40,8 @@ pub struct Set {
     pub near: Option<usize>,
     leases: Leases,
     known: Mutex<HashMap<Gfid, Known>>,
+    /// The directory in which a name was last found missing.
+    missing: Mutex<Option<Gfid>>,
     /// Counts what was forgotten: what was asked before that and answered after it is not remembered.
     forgotten: AtomicU64,
 }
@@ -55,7 +57,8 @@ struct Known {
 impl Set {
     /// A set over a wire.
     pub fn new(shape: Shape, wire: Arc<dyn Wire>, near: Option<usize>) -> Self {
-        Self { shape, wire, near, leases: Leases::default(), known: Mutex::default(), forgotten: AtomicU64::new(0) }
+        let (leases, known, missing) = (Leases::default(), Mutex::default(), Mutex::default());
+        Self { shape, wire, near, leases, known, missing, forgotten: AtomicU64::new(0) }
     }
 
     /// Whether enough bricks are up.
@@ -90,6 +93,15 @@ impl Set {
     /// Nobody has the file open any more: ends what was begun and gives the lock back.
     pub fn settle(&self, gfid: Gfid) {
         self.leases.settle(&*self.wire, &self.shape, &lease::inode(gfid));
+    }
+
+    /// Whether the last name that was asked for in this directory was missing.
+    fn was_missing(&self, dir: Gfid) -> bool {
+        *self.missing.lock().unwrap_or_else(PoisonError::into_inner) == Some(dir)
+    }
+
+    fn note_missing(&self, dir: Gfid, is_missing: bool) {
+        *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = is_missing.then_some(dir);
     }
 
     /// The moment at which something is asked.
