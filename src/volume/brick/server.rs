@@ -192,6 +192,8 @@ impl Connection {
         let kind = match message {
             ToClient::Answer { .. } => "REPLY",
             ToClient::Invalidate { .. } => "INVALIDATE",
+            ToClient::Gone { .. } => "GONE",
+            ToClient::Freed { .. } => "FREED",
             ToClient::Contention { .. } => "CONTENTION",
             ToClient::Blaming(_) => "BLAMING",
         };

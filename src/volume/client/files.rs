@@ -20,7 +20,7 @@ use super::tale;
 use crate::volume::definition::Volume;
 use crate::volume::gfid::Gfid;
 use crate::volume::layout::Layout;
-use crate::volume::rpc::{Change, Fop, Iatt, Reply, Room};
+use crate::volume::rpc::{Change, Fop, Held, Iatt, Reply, Room};
 
 /// The sets of a volume and their names.
 pub struct Graph {
@@ -255,6 +255,22 @@ impl Files {
     /// As of [`Set::tell`].
     pub fn tell(&self, gfid: Gfid, fop: &Fop) -> Result<Reply, i32> {
         self.on_file(gfid, |set| set.tell(gfid, fop))
+    }
+
+    /// Takes a lock of a process, or gives it back.
+    ///
+    /// # Errors
+    /// As of [`Set::hold`].
+    pub fn hold(&self, gfid: Gfid, held: &Held) -> Result<(), i32> {
+        self.on_file(gfid, |set| set.hold(gfid, held))
+    }
+
+    /// Who is in the way of such a lock.
+    ///
+    /// # Errors
+    /// As of [`Set::holder`].
+    pub fn holder(&self, gfid: Gfid, held: &Held) -> Result<Option<Held>, i32> {
+        self.on_file(gfid, |set| set.holder(gfid, held))
     }
 
     /// Room in the whole volume; what several sets share counts once.

@@ -18,7 +18,7 @@ use crate::volume::definition::{Brick, Volume};
 use crate::volume::gfid::Gfid;
 use crate::volume::options;
 use crate::volume::replicate::{Kids, Quorum, Shape};
-use crate::volume::rpc::{Blob, Hello};
+use crate::volume::rpc::{Blob, Fop, Hello};
 use crate::world::{Reporter, What};
 
 /// How a client presents itself, and where it gets its volume.
@@ -37,6 +37,10 @@ pub struct Options {
 pub enum Notice {
     /// Somebody else changed an inode, or a name in a directory.
     Changed(Gfid, Option<Blob>),
+    /// Somebody else removed the last name of a file; this brick keeps it for us until we close it.
+    Gone(Gfid, usize),
+    /// A lock of a process that was refused may be free now.
+    Freed,
     /// A brick came (`true`) or went; whether its set still works.
     Brick {
         /// The brick's index in the volume.
@@ -242,6 +246,16 @@ impl Session {
         });
     }
 
+    /// Lets go of a file that one brick keeps for us ([`Notice::Gone`]).
+    pub fn let_go(&self, gfid: Gfid, number: usize) {
+        let links = self.links();
+        let kept = links.by_brick.values().find(|(n, _)| *n == number).map(|(_, c)| c.clone());
+        drop(links);
+        if let Some(connection) = kept {
+            connection.send(0, vec![Fop::Close { gfid }], &[], None);
+        }
+    }
+
     /// Reports something to the keeper.
     pub fn report(&self, what: What) {
         self.reporter.report(None, what);
@@ -267,9 +281,14 @@ impl Session {
                 self.report_link(seat.brick, up);
                 Some(Notice::Brick { brick: seat.brick, up, usable: seat.set.ready().is_ok() })
             }
+            Word::Freed => Some(Notice::Freed),
             Word::Contention(lock) => {
                 seat.set.wanted(&lock);
                 None
+            }
+            Word::Gone(gfid) => {
+                self.files.forget(gfid);
+                Some(Notice::Gone(gfid, number))
             }
             Word::Invalidate(gfid, name) => {
                 if name.is_none() {
