@@ -6,7 +6,7 @@ use std::process::{self, ExitCode};
 
 use serde_json::Value;
 
-use crate::sandbox::{machines, server, shims};
+use crate::sandbox::{enter::prompt, machines, server, shims};
 use crate::world::command::{Command, VERBS};
 use crate::world::{client::Client, wire};
 
@@ -22,6 +22,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
         }
         ["on", server, ..] => on(server, &args[2..]),
         ["union", ref rest @ ..] => union(rest),
+        ["hash", ref rest @ ..] => super::lab_hash::main(rest),
         _ => command(&words, json),
     }
 }
@@ -33,7 +34,7 @@ fn help() -> String {
     for (verb, usage) in VERBS {
         text += &format!("  lab {verb} {usage}\n");
     }
-    text + "  lab on SERVER COMMAND…\n  lab union [MOUNTPOINT] | check BRANCH\n"
+    text + "  lab on SERVER COMMAND…\n  lab union [MOUNTPOINT] | check BRANCH\n  lab hash NAME [DIRECTORY]\n"
 }
 
 fn command(words: &[&str], json: bool) -> ExitCode {
@@ -199,7 +200,8 @@ pub fn run_as(args: &[OsString]) -> ExitCode {
     }
     let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
     let (program, args) = command.split_first().unwrap_or((&shell, &[]));
-    let error = process::Command::new(program).args(args).exec();
+    let machine = nix::unistd::gethostname().unwrap_or_default();
+    let error = process::Command::new(program).args(args).env("PS1", prompt(&machine.to_string_lossy())).exec();
     eprintln!("lab: ‘{}’: {error}", program.display());
     ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 })
 }

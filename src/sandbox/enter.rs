@@ -18,7 +18,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, chdir, execve, fork, getpgrp, getpid, setpgid, tcgetpgrp, tcsetpgrp};
 
-use super::{Error, Result, While, cgroup, is_host_root, keyring, place::Place, shims};
+use super::{Error, Result, While, cgroup, is_host_root, keyring, machines, place::Place, shims};
 
 /// The exit code of our own failures, as env(1) has it.
 pub const FAILED: u8 = 125;
@@ -151,6 +151,12 @@ fn shell() -> OsString {
     own.or_else(bash).unwrap_or_else(|| "/bin/sh".into())
 }
 
+/// What a shell without a prompt of its own says before each line: which machine, and where. (A bare `#` leaves a student
+/// in the dark; bash's start files have the last word.)
+pub fn prompt(machine: &str) -> String {
+    format!("{machine}:$PWD# ")
+}
+
 /// The caller's environment as root of the world sees it.
 fn environment(world: &str) -> Vec<(OsString, OsString)> {
     let stale =
@@ -159,7 +165,7 @@ fn environment(world: &str) -> Vec<(OsString, OsString)> {
     let old = std::env::var_os("PATH").unwrap_or_default();
     let mut path = format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:", shims::BIN).into_bytes();
     path.extend_from_slice(old.as_bytes());
-    let new = [("HOME", "/root"), ("USER", "root"), ("LOGNAME", "root"), ("TERRARIUM_WORLD", world)];
+    let new = [("HOME", "/root"), ("USER", "root"), ("LOGNAME", "root"), ("TERRARIUM_WORLD", world), ("PS1", &prompt(machines::HOME_MACHINE))];
     let new = new.map(|(name, value)| (name.into(), value.into()));
     kept.chain(new).chain([("PATH".into(), OsString::from_vec(path))]).collect()
 }

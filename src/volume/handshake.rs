@@ -126,6 +126,19 @@ pub enum DefragState {
     Failed,
 }
 
+impl DefragState {
+    /// Its word in `status`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NotStarted => "not started",
+            Self::InProgress => "in progress",
+            Self::Stopped => "stopped",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What a rebalance process is to do (`--mode`): the words of its command line.
 pub const DEFRAG_MODES: [&str; 4] = ["fix-layout", "rebalance", "force", "remove-brick"];
 

@@ -315,10 +315,7 @@ const MOUNT_FLAGS: [(&str, libc::c_ulong); 8] = [
 ];
 
 fn mount_fuse(request: &Request, target: &Path, device: &OwnedFd) -> Result<(), Refused> {
-    let read_only =
-        request.options.own.iter().rev().find_map(|o| if let Opt::ReadOnly(ro) = o { Some(*ro) } else { None });
-    let words = MOUNT_FLAGS.iter().filter(|(word, _)| request.options.has(word)).map(|(_, flag)| flag);
-    let flags = words.fold(if read_only == Some(true) { libc::MS_RDONLY } else { 0 }, |all, flag| all | flag);
+    let flags = mount_flags(&request.options);
     // SAFETY: plain calls.
     let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
     let fd = device.as_raw_fd();
@@ -335,6 +332,31 @@ fn mount_fuse(request: &Request, target: &Path, device: &OwnedFd) -> Result<(), 
     let errno = last();
     let hint = if errno == Errno::EPERM { " (mounting needs root, here or in a world: `terrarium run`)" } else { "" };
     Err(Refused::new(errno, format!("mount: {errno}{hint}")))
+}
+
+/// The kernel's mount flags of an option list.
+fn mount_flags(options: &Options) -> libc::c_ulong {
+    let read_only = options.own.iter().rev().find_map(|o| if let Opt::ReadOnly(ro) = o { Some(*ro) } else { None });
+    let words = MOUNT_FLAGS.iter().filter(|(word, _)| options.has(word)).map(|(_, flag)| flag);
+    words.fold(if read_only == Some(true) { libc::MS_RDONLY } else { 0 }, |all, flag| all | flag)
+}
+
+/// The kernel's side of a remount: `ro`, `noexec` and their kin. mount(8) gives all that shall hold, not only what is new.
+///
+/// # Errors
+/// `EBUSY` if a file is open for writing and the mount shall be read-only.
+pub fn remount_kernel(target: &Path, options: &Options) -> Result<(), Refused> {
+    let path =
+        CString::new(target.as_os_str().as_bytes()).map_err(|_| Refused::new(Errno::EINVAL, "a NUL in a path"))?;
+    let flags = libc::MS_REMOUNT | mount_flags(options);
+    let (none, data) = (c"none".as_ptr(), std::ptr::null());
+    // SAFETY: all strings are NUL-terminated and outlive the call.
+    if unsafe { libc::mount(none, path.as_ptr(), none, flags, data) } == 0 {
+        return Ok(());
+    }
+    let errno = last();
+    let hint = if errno == Errno::EBUSY { " (a file is open for writing)" } else { "" };
+    Err(Refused::new(errno, format!("remount: {errno}{hint}")))
 }
 
 /// Takes a mount away; 0 or the error.

@@ -7,16 +7,19 @@ use std::io::{self, BufReader};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender as Queue, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{Brick, Outbox};
+use crate::volume::Happening;
+use crate::volume::client::tale;
 use crate::volume::handshake::{BrickAsk, Request as _};
 use crate::volume::rpc::{Fop, Request, ToClient};
 use crate::volume::wire::{Frame, Sender, read_frame};
 use crate::world::wire::{Dial, Envelope, decode, encode, write_frame};
+use crate::world::{Reporter, What};
 
 /// How long a client may take nothing of what it is sent.
 const STUCK: Duration = Duration::from_secs(30);
@@ -28,6 +31,7 @@ pub struct Server {
     pushes: Queue<(Arc<Connection>, ToClient)>,
     connections: Mutex<Vec<(u64, Arc<Connection>)>>,
     detail: Arc<std::sync::atomic::AtomicBool>,
+    told: OnceLock<(Reporter, String)>,
 }
 
 struct Connection {
@@ -49,7 +53,14 @@ impl Server {
         let (pushes, waiting) = channel();
         std::thread::Builder::new().name("push".into()).spawn(move || push_all(&waiting))?;
         let connections = Mutex::default();
-        Ok(Arc::new(Self { brick, machine: machine.into(), pushes, connections, detail: Arc::default() }))
+        Ok(Arc::new(Self {
+            brick,
+            machine: machine.into(),
+            pushes,
+            connections,
+            detail: Arc::default(),
+            told: OnceLock::new(),
+        }))
     }
 
     /// The brick.
@@ -109,6 +120,7 @@ impl Server {
                 continue;
             }
             let (request, payload): (Request, _) = frame.open()?;
+            self.tell(&frame.id, &request, payload.len());
             if request.fops.iter().any(|f| matches!(f, Fop::Fsync { .. } | Fop::Crawl { .. })) {
                 let brick = self.brick.clone();
                 std::thread::Builder::new()
@@ -117,6 +129,27 @@ impl Server {
             } else {
                 self.brick.handle(session, request, payload);
             }
+        }
+    }
+
+    /// Whom to tell what is done for a request that a watched client follows: the reporter, the volume, the brick.
+    pub fn report_to(&self, reporter: Reporter, volume: &str) {
+        let _ = self.told.set((reporter, volume.to_owned()));
+    }
+
+    /// For those who watch: a request came in, and what it means for the disk.
+    fn tell(&self, id: &str, request: &Request, payload: usize) {
+        let (Some(number), Some((reporter, volume))) = (tale::request(id), self.told.get()) else { return };
+        let say = |layer: &str, note: &str, (key, value): (&str, String)| {
+            let (volume, layer, note) = (volume.clone(), layer.to_owned(), note.to_owned());
+            let args = [(key.to_owned(), value)].into();
+            reporter.report(None, What::Volume(Happening::Step { volume, request: number, layer, note, args }));
+        };
+        let names: Vec<&str> = request.fops.iter().map(Fop::name).collect();
+        say("server", "way-arrives", ("fops", names.join("+")));
+        let calls: Vec<String> = request.fops.iter().filter_map(|fop| self.brick.in_calls(fop, payload)).collect();
+        if !calls.is_empty() {
+            say("posix", "way-disk", ("calls", calls.join("; ")));
         }
     }
 
@@ -159,6 +192,8 @@ impl Connection {
         let kind = match message {
             ToClient::Answer { .. } => "REPLY",
             ToClient::Invalidate { .. } => "INVALIDATE",
+            ToClient::Gone { .. } => "GONE",
+            ToClient::Freed { .. } => "FREED",
             ToClient::Contention { .. } => "CONTENTION",
             ToClient::Blaming(_) => "BLAMING",
         };

@@ -1,7 +1,8 @@
 //! One brick as a client sees it: a connection that comes back by itself.
 //!
-//! A thread connects, reads answers and word from the brick, and when the connection is lost tries again every [`RETRY`], or at
-//! once when it is told to ([`Connection::kick`]). Callers write to the socket themselves and sleep until all their answers are there.
+//! A thread connects, reads answers and word from the brick, and when the connection is lost tries again, ever more
+//! slowly: after [`SOON`] at first, every [`RETRY`] in the end; at once, and as eagerly as at first, when it is told to
+//! ([`Connection::kick`]: a brick that is being started may not listen yet). Callers write to the socket themselves and sleep until all their answers are there.
 
 use std::collections::HashMap;
 use std::io::{self, BufReader};
@@ -13,14 +14,17 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::tale;
 use super::wire::Answer;
 use crate::volume::rpc::{Fop, Hello, Lock, Reply, Request, ToClient};
 use crate::volume::wire::{Sender, read_frame};
 use crate::volume::{gfid::Gfid, rpc::Blob};
 use crate::world::wire::{Dial, write_frame};
 
-/// Between two tries to reach a brick.
+/// Between two tries to reach a brick, in the end.
 pub const RETRY: Duration = Duration::from_secs(3);
+/// The same at first.
+const SOON: Duration = Duration::from_millis(100);
 /// How long a connection may take to come about.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -46,6 +50,10 @@ pub enum Word {
     Down,
     /// Somebody changed an inode, or a name in a directory.
     Invalidate(Gfid, Option<Blob>),
+    /// Somebody removed the last name of a file that we know; the brick keeps it for us.
+    Gone(Gfid),
+    /// A process lock that was refused may be free now.
+    Freed,
     /// Somebody wants a lock that we hold.
     Contention(Lock),
 }
@@ -136,21 +144,24 @@ impl Connection {
     }
 
     fn run(&self, locate: &Locate) {
+        let mut pause = SOON;
         while !self.ended.load(Relaxed) {
             if let Ok(stream) = locate().and_then(|at| TcpStream::connect_timeout(&at, PATIENCE)) {
                 // It ended as connections do; why makes no difference to what comes next.
-                let _ = self.converse(stream);
+                if self.converse(stream).is_err() && self.epoch() > 0 {
+                    pause = SOON;
+                }
                 self.down();
             }
-            self.rest();
+            pause = if self.rest(pause) { SOON } else { RETRY.min(pause * 2) };
         }
     }
 
-    /// Waits for the next try.
-    fn rest(&self) {
+    /// Waits for the next try; gives whether it was told to try at once.
+    fn rest(&self, pause: Duration) -> bool {
         let (flag, bell) = &self.kicked;
-        let waited = bell.wait_timeout_while(guard(flag), RETRY, |kicked| !*kicked);
-        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+        let waited = bell.wait_timeout_while(guard(flag), pause, |kicked| !*kicked);
+        std::mem::take(&mut *waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
     /// Tries at once.
@@ -233,6 +244,8 @@ impl Connection {
             }
             ToClient::Blaming(on) => return self.blaming.store(on, Relaxed),
             ToClient::Invalidate { gfid, name } => Word::Invalidate(gfid, name),
+            ToClient::Gone { gfid } => Word::Gone(gfid),
+            ToClient::Freed { .. } => Word::Freed,
             ToClient::Contention { lock } => Word::Contention(lock),
         };
         let _ = self.words.send((self.number, word));
@@ -285,6 +298,15 @@ impl Connection {
         }
     }
 
+    /// For those who watch: this is sent to this brick.
+    pub fn tell(&self, fops: &[Fop]) {
+        tale::step("client", "way-network", || {
+            let names: Vec<&str> = fops.iter().map(Fop::name).collect();
+            let brick = format!("{}:{}", self.target.to, self.target.hello.brick);
+            vec![("brick", brick), ("fops", names.join("+"))]
+        });
+    }
+
     /// `false`: there is no such connection.
     fn write(
         &self,
@@ -331,7 +353,7 @@ impl Connection {
 fn note(fops: &[Fop], payload: usize) -> (String, String) {
     let names: Vec<&str> = fops.iter().map(Fop::name).collect();
     let bytes = if payload > 0 { format!(" {payload} bytes") } else { String::new() };
-    (format!("call#{}", Gfid::random()), format!("{}{bytes}", names.join("+")))
+    (tale::id().unwrap_or_else(|| format!("call#{}", Gfid::random())), format!("{}{bytes}", names.join("+")))
 }
 
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

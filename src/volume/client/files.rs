@@ -14,11 +14,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 
+use super::copies;
 use super::set::{Found, Set};
+use super::tale;
 use crate::volume::definition::Volume;
 use crate::volume::gfid::Gfid;
 use crate::volume::layout::Layout;
-use crate::volume::rpc::{Change, Fop, Iatt, Reply, Room};
+use crate::volume::rpc::{Change, Fop, Held, Iatt, Reply, Room};
 
 /// The sets of a volume and their names.
 pub struct Graph {
@@ -156,6 +158,12 @@ impl Files {
         }
     }
 
+    /// A set's name.
+    fn name_of(&self, set: &Set) -> String {
+        let graph = self.graph();
+        copies::place(&graph, set).map_or(String::new(), |i| graph.name(i))
+    }
+
     /// Bytes of a file.
     ///
     /// # Errors
@@ -170,6 +178,7 @@ impl Files {
     /// As of [`Set::change_data`].
     pub fn write(&self, gfid: Gfid, offset: u64, data: &Bytes) -> Result<Iatt, i32> {
         self.on_file(gfid, |set| {
+            tale::step("dht", "way-cached", || vec![("subvolume", self.name_of(set))]);
             let time = Some(set.wire.now());
             let part = (offset, offset + (data.len() as u64).max(1) - 1);
             set.change_data(gfid, part, Fop::Write { gfid, offset, time }, data)
@@ -246,6 +255,22 @@ impl Files {
     /// As of [`Set::tell`].
     pub fn tell(&self, gfid: Gfid, fop: &Fop) -> Result<Reply, i32> {
         self.on_file(gfid, |set| set.tell(gfid, fop))
+    }
+
+    /// Takes a lock of a process, or gives it back.
+    ///
+    /// # Errors
+    /// As of [`Set::hold`].
+    pub fn hold(&self, gfid: Gfid, held: &Held) -> Result<(), i32> {
+        self.on_file(gfid, |set| set.hold(gfid, held))
+    }
+
+    /// Who is in the way of such a lock.
+    ///
+    /// # Errors
+    /// As of [`Set::holder`].
+    pub fn holder(&self, gfid: Gfid, held: &Held) -> Result<Option<Held>, i32> {
+        self.on_file(gfid, |set| set.holder(gfid, held))
     }
 
     /// Room in the whole volume; what several sets share counts once.

@@ -48,6 +48,7 @@ impl Wire for Net {
             return vec![];
         }
         for (place, call) in calls.into_iter().enumerate() {
+            self.kids[call.kid].tell(&call.fops);
             self.kids[call.kid].send(call.epoch, call.fops, payload, Some((&gather, place)));
         }
         gather.wait()

@@ -8,15 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::connection::{Connection, Target, Word};
+use super::copies;
 use super::files::{Files, Graph};
 use super::manager::{self, Source};
 use super::net::Net;
 use super::set::Set;
+use super::tale::{self, Teller};
 use crate::volume::definition::{Brick, Volume};
 use crate::volume::gfid::Gfid;
 use crate::volume::options;
 use crate::volume::replicate::{Kids, Quorum, Shape};
-use crate::volume::rpc::{Blob, Hello};
+use crate::volume::rpc::{Blob, Fop, Hello};
 use crate::world::{Reporter, What};
 
 /// How a client presents itself, and where it gets its volume.
@@ -35,6 +37,10 @@ pub struct Options {
 pub enum Notice {
     /// Somebody else changed an inode, or a name in a directory.
     Changed(Gfid, Option<Blob>),
+    /// Somebody else removed the last name of a file; this brick keeps it for us until we close it.
+    Gone(Gfid, usize),
+    /// A lock of a process that was refused may be free now.
+    Freed,
     /// A brick came (`true`) or went; whether its set still works.
     Brick {
         /// The brick's index in the volume.
@@ -54,6 +60,8 @@ pub struct Session {
     pub files: Files,
     options: Options,
     client: Gfid,
+    /// Tells what requests do on their way.
+    pub teller: Arc<Teller>,
     words: Queue<(usize, Word)>,
     links: Mutex<Links>,
     reporter: Reporter,
@@ -90,8 +98,8 @@ impl Session {
         let (words, heard) = channel();
         let empty = Graph { volume: volume.clone(), sets: vec![] };
         let links = Mutex::default();
-        let session =
-            Arc::new(Self { files: Files::new(empty), options, client: Gfid::random(), words, links, reporter });
+        let (files, client, teller) = (Files::new(empty), Gfid::random(), Teller::new(reporter.clone()));
+        let session = Arc::new(Self { files, options, client, teller, words, links, reporter });
         session.take(volume)?;
         let (one, two) = (Arc::downgrade(&session), Arc::downgrade(&session));
         std::thread::Builder::new().name("words".into()).spawn(move || listen(&one, &heard, &notice))?;
@@ -191,8 +199,9 @@ impl Session {
         affected.iter().for_each(|c| c.reroute());
     }
 
-    /// Whether messages carry notes for those who watch the links.
+    /// Whether messages carry notes for those who watch the links, and requests tell their steps.
     pub fn set_detail(&self, on: bool) {
+        self.teller.set_detail(on);
         self.links().by_brick.values().for_each(|(_, c)| c.set_detail(on));
     }
 
@@ -213,6 +222,37 @@ impl Session {
                 return graph.sets.iter().all(|set| set.ready().is_ok());
             }
             std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Changes whenever a brick comes or goes, or the volume changes.
+    pub fn generation(&self) -> u64 {
+        let sets = &self.files.graph().sets;
+        sets.iter().map(|set| set.wire.generation()).fold(sets.len() as u64, u64::wrapping_add)
+    }
+
+    /// A path of an inode, or its gfid.
+    pub fn path_of(&self, gfid: Gfid) -> String {
+        let set = self.files.set_of(gfid).ok();
+        set.and_then(|set| super::shd::path_of(&set, gfid)).unwrap_or_else(|| format!("<gfid:{gfid}>"))
+    }
+
+    /// Tells those who watch what the copies of an inode say of each other, if this thread tells a tale.
+    pub fn tell_copies(&self, gfid: Gfid) {
+        tale::aside(|_| {
+            let (graph, set) = (self.files.graph(), self.files.set_of(gfid).ok()?);
+            let path = self.path_of(gfid);
+            copies::copies(&graph, copies::place(&graph, &set)?, gfid, path)
+        });
+    }
+
+    /// Lets go of a file that one brick keeps for us ([`Notice::Gone`]).
+    pub fn let_go(&self, gfid: Gfid, number: usize) {
+        let links = self.links();
+        let kept = links.by_brick.values().find(|(n, _)| *n == number).map(|(_, c)| c.clone());
+        drop(links);
+        if let Some(connection) = kept {
+            connection.send(0, vec![Fop::Close { gfid }], &[], None);
         }
     }
 
@@ -241,9 +281,14 @@ impl Session {
                 self.report_link(seat.brick, up);
                 Some(Notice::Brick { brick: seat.brick, up, usable: seat.set.ready().is_ok() })
             }
+            Word::Freed => Some(Notice::Freed),
             Word::Contention(lock) => {
                 seat.set.wanted(&lock);
                 None
+            }
+            Word::Gone(gfid) => {
+                self.files.forget(gfid);
+                Some(Notice::Gone(gfid, number))
             }
             Word::Invalidate(gfid, name) => {
                 if name.is_none() {

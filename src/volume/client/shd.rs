@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::copies;
 use super::heal::{self, Healed};
 use super::manager::{self, Push, Source};
 use super::role;
@@ -257,6 +258,9 @@ fn tell(session: &Session, set: &Set, gfid: Gfid, healed: &Healed) {
             to: to.iter().map(brick).collect(),
             bytes: if *kind == crate::volume::xattr::Kind::Data { healed.bytes } else { 0 },
         }));
+    }
+    if let Some(happening) = copies::place(&graph, set).and_then(|at| copies::copies(&graph, at, gfid, path.clone())) {
+        session.report(What::Volume(happening));
     }
     for kind in &healed.split {
         let (volume, path) = (graph.volume.name.clone(), path.clone());

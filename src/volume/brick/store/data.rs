@@ -57,9 +57,9 @@ impl Store {
     }
 
     fn data_changed(&self, gfid: Gfid, time: Option<Time>) -> Result<Iatt> {
-        let place = self.inode(gfid)?;
+        let place = self.opened(gfid)?;
         self.set_times(gfid, &place, None, time, time)?;
-        self.iatt(&place)
+        self.iatt(gfid, &place)
     }
 
     /// The next data or hole.

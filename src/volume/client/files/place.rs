@@ -104,6 +104,16 @@ impl Files {
         Ok(())
     }
 
+    /// The directory at a path from the volume's root.
+    ///
+    /// # Errors
+    /// ENOENT; ENOTDIR.
+    pub fn directory(&self, path: &[u8]) -> Result<Gfid, i32> {
+        let graph = self.graph();
+        let gfid = self.resolve(&graph, path)?;
+        if self.stat(gfid)?.inode.iatt.is_dir() { Ok(gfid) } else { Err(libc::ENOTDIR) }
+    }
+
     /// The directory at a path, by walking it on whatever set knows it.
     fn resolve(&self, graph: &Graph, path: &[u8]) -> Result<Gfid, i32> {
         let mut dir = Gfid::ROOT;

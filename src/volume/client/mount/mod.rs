@@ -1,13 +1,19 @@
 //! The mount: a volume as a file system of this machine, through FUSE.
 //!
 //! The kernel caches names, figures and contents; what another client changes is told by the bricks and taken out of the kernel's
-//! caches by a thread of its own ([`Mounted::heed`]), so that two mounts of a volume see the same. Locks of processes (fcntl, flock) are kept
-//! by the kernel of each mount and not known to other mounts.
+//! caches by a thread of its own ([`Mounted::heed`]), so that two mounts of a volume see the same. Locks of processes (fcntl, flock) are held on
+//! the bricks ([`locks`]).
 
+mod attr;
 mod buffer;
+mod contents;
 mod fs;
 mod inodes;
+mod listing;
+mod locks;
+mod names;
 mod virtuals;
+mod xattrs;
 
 use std::ffi::CString;
 use std::fs::OpenOptions;
@@ -46,6 +52,8 @@ pub struct MountOptions {
     pub source: String,
     /// `ro`.
     pub read_only: bool,
+    /// A directory of the volume to mount instead of its root.
+    pub subdir: Option<String>,
     /// Time-outs.
     pub ttl: Ttl,
 }
@@ -55,6 +63,7 @@ pub struct Mounted {
     session: Arc<Session>,
     buffers: Buffers,
     inodes: Inodes,
+    locks: locks::Locks,
     ttl: Ttl,
     notifier: OnceLock<Notifier>,
 }
@@ -75,7 +84,7 @@ impl Mounted {
 
     fn invalidate(&self, gfid: Gfid, name: Option<&Bytes>) {
         let Some(notifier) = self.notifier.get() else { return };
-        let number = INodeNo(gfid.ino());
+        let number = INodeNo(self.inodes.number(gfid));
         // The kernel may not know it (any more): then there is nothing to do.
         let _ = match name {
             Some(name) => notifier
@@ -88,9 +97,24 @@ impl Mounted {
     /// Takes what changed out of the kernel's caches.
     fn heed(&self, news: &Notice) {
         match news {
+            Notice::Freed => self.locks.ring(),
             Notice::Changed(gfid, name) => self.invalidate(*gfid, name.as_ref()),
-            Notice::Brick { usable: true, .. } => {}
-            Notice::Brick { usable: false, .. } | Notice::Volume => {
+            Notice::Gone(gfid, brick) => {
+                let number = self.inodes.number(*gfid);
+                let open = self.inodes.with(number, |k| {
+                    k.kept = k.open > 0;
+                    k.kept
+                });
+                if open != Some(true) {
+                    self.session.let_go(*gfid, *brick);
+                }
+                self.invalidate(*gfid, None);
+            }
+            // A brick that went leaves good copies behind.
+            Notice::Brick { up: false, usable: true, .. } => {}
+            // One that came may show that copies accuse each other, and what was changed on it meanwhile was told to nobody.
+            Notice::Brick { .. } | Notice::Volume => {
+                self.locks.restore(&self.session);
                 for number in self.inodes.all() {
                     if let Ok(known) = self.inodes.get(number) {
                         self.invalidate(known.gfid, None);
@@ -112,9 +136,19 @@ pub fn serve(
 ) -> io::Result<()> {
     let (news, heard) = channel();
     let session = start(news)?;
-    let buffers = Buffers::new(session.clone())?;
-    let mounted =
-        Arc::new(Mounted { session, buffers, inodes: Inodes::new(), ttl: options.ttl, notifier: OnceLock::new() });
+    let root = match &options.subdir {
+        Some(dir) => session.files.directory(dir.as_bytes()).map_err(io::Error::from_raw_os_error)?,
+        None => Gfid::ROOT,
+    };
+    let (buffers, inodes) = (Buffers::new(session.clone())?, Inodes::new(root));
+    let mounted = Arc::new(Mounted {
+        session,
+        buffers,
+        inodes,
+        locks: <_>::default(),
+        ttl: options.ttl,
+        notifier: OnceLock::new(),
+    });
     let fd = mount(options)?;
     let mut config = fuser::Config::default();
     config.acl = SessionACL::All;
