@@ -165,7 +165,13 @@ fn environment(world: &str) -> Vec<(OsString, OsString)> {
     let old = std::env::var_os("PATH").unwrap_or_default();
     let mut path = format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:", shims::BIN).into_bytes();
     path.extend_from_slice(old.as_bytes());
-    let new = [("HOME", "/root"), ("USER", "root"), ("LOGNAME", "root"), ("TERRARIUM_WORLD", world), ("PS1", &prompt(machines::HOME_MACHINE))];
+    let new = [
+        ("HOME", "/root"),
+        ("USER", "root"),
+        ("LOGNAME", "root"),
+        ("TERRARIUM_WORLD", world),
+        ("PS1", &prompt(machines::HOME_MACHINE)),
+    ];
     let new = new.map(|(name, value)| (name.into(), value.into()));
     kept.chain(new).chain([("PATH".into(), OsString::from_vec(path))]).collect()
 }
