@@ -32,7 +32,7 @@ pub enum Found {
     Corrupt,
 }
 
-/// Compares the copies of one file, and accuses the corrupt ones. Tells of the copy on `own`.
+/// Compares the copies of one file, and has that on `own` accused if it is corrupt.
 pub fn file(set: &Set, gfid: Gfid, own: usize) -> Found {
     let is_file = |i: &Inode| i.iatt.is_file() && i.linkto.is_none();
     match &set.ask_inode(Kids::one(own), &Fop::Stat { gfid })[own] {
@@ -58,11 +58,12 @@ fn under_lock(set: &Set, gfid: Gfid, own: usize, there: Kids) -> Found {
     match corrupt(set, gfid, sound) {
         Compared::Equal => Found::Sound,
         Compared::Undecided => Found::Skipped,
-        Compared::Corrupt(bad) => {
-            let bad: Kids = bad.into_iter().collect();
-            accuse(set, gfid, sound - bad, bad);
-            if bad.has(own) { Found::Corrupt } else { Found::Sound }
+        Compared::Corrupt(bad) if bad.contains(&own) => {
+            accuse(set, gfid, sound - bad.into_iter().collect::<Kids>(), own);
+            Found::Corrupt
         }
+        // Another server's copy is that server's to find, so that it is told once, and by the one whose disk it is.
+        Compared::Corrupt(_) => Found::Sound,
     }
 }
 
@@ -93,10 +94,9 @@ fn corrupt(set: &Set, gfid: Gfid, kids: Kids) -> Compared {
     if bad.is_empty() { Compared::Equal } else { Compared::Corrupt(bad) }
 }
 
-/// The sound copies hold one missed write against each corrupt one. A witness that is lost meanwhile leaves the others.
-fn accuse(set: &Set, gfid: Gfid, witnesses: Kids, bad: Kids) {
-    let against = |i: usize| (format!("{AFR}{}", set.shape.slots[i]), Pending::of(Kind::Data, 1));
-    let add: Vec<_> = bad.iter().map(against).collect();
+/// The sound copies hold one missed write against the corrupt one. A witness that is lost meanwhile leaves the others.
+fn accuse(set: &Set, gfid: Gfid, witnesses: Kids, bad: usize) {
+    let add = vec![(format!("{AFR}{}", set.shape.slots[bad]), Pending::of(Kind::Data, 1))];
     let call = |kid| Call { kid, epoch: 0, fops: vec![Fop::Xattrop(Xattrop { gfid, add: add.clone(), name: None })] };
     set.wire.exchange(witnesses.iter().map(call).collect(), &Bytes::new());
     set.forget(gfid);
