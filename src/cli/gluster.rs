@@ -4,6 +4,7 @@
 //! with yes; `--xml` says the result as XML, and then a failed command exits with 0, as the real tool does. Without
 //! arguments it reads commands line by line (`gluster> `).
 
+mod bitrot;
 mod bricks;
 mod heal;
 mod info;
@@ -25,6 +26,8 @@ use session::{Failure, Session};
 
 /// The verb.
 pub fn main(args: &[OsString]) -> ExitCode {
+    // SAFETY: no handler is replaced by one of ours. A reader that went away (`| head`) ends the command in silence.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     let words: Vec<String> = args.iter().map(|a| a.to_string_lossy().into_owned()).collect();
     let (mut session, words) = match Session::from_flags(words) {
         Ok(parsed) => parsed,

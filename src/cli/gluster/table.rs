@@ -1,7 +1,7 @@
 //! Every command of `gluster`: its words, its pattern, its function; and what terrarium does not have.
 
 use super::session::{Failure, Outcome, Session};
-use super::{bricks, heal, info, options, peer, profile, status, task, volume};
+use super::{bitrot, bricks, heal, info, options, peer, profile, status, task, volume};
 
 type Run = fn(&Session, &[&str]) -> Outcome;
 
@@ -56,6 +56,7 @@ pub const COMMANDS: &[Command] = &[
     command!(["volume", "heal"], heal::HEAL, "self-heal commands on volume specified by <VOLNAME>", heal::heal),
     command!(["volume", "profile"], profile::PROFILE, "volume profile operations", profile::profile),
     command!(["volume", "top"], profile::TOP, "volume top operations", profile::top),
+    command!(["volume", "bitrot"], bitrot::BITROT, "bitrot operations", bitrot::bitrot),
     command!(["help"], "help", "display command options", help),
     command!(["volume", "help"], "volume help", "display help for volume commands", help),
     command!(["peer", "help"], "peer help", "display help for peer commands", help),
@@ -72,7 +73,6 @@ const ABSENT: &[&[&str]] = &[
     &["volume", "quota"],
     &["volume", "inode-quota"],
     &["volume", "geo-replication"],
-    &["volume", "bitrot"],
     &["volume", "barrier"],
     &["volume", "clear-locks"],
     &["volume", "log"],

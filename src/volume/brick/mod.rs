@@ -147,6 +147,7 @@ impl Brick {
                 work.done.push(Ok(Reply::Done));
             } else {
                 let (name, clock) = (fop.name(), std::time::Instant::now());
+                self.note_use(&fop);
                 let result = self.fop(work.session, fop, &work.payload, &mut read);
                 self.counters.note(name, clock.elapsed(), result.as_ref().ok(), work.payload.len());
                 work.done.push(result);
@@ -160,6 +161,21 @@ impl Brick {
             outbox.send(&ToClient::Answer { id: work.id, results: work.done }, &read.unwrap_or_default());
         }
         freed
+    }
+
+    /// What `volume top` counts.
+    fn note_use(&self, fop: &Fop) {
+        match fop {
+            Fop::Read { gfid, .. } => self.counters.used("read", *gfid),
+            Fop::Write { gfid, .. } => self.counters.used("write", *gfid),
+            Fop::Readdir { gfid, after, .. } => {
+                if *after == 0 {
+                    self.counters.used("opendir", *gfid);
+                }
+                self.counters.used("readdir", *gfid);
+            }
+            _ => {}
+        }
     }
 
     /// Takes a lock; gives the work back unless it has to wait.

@@ -159,12 +159,29 @@ impl Server {
         let answer: Result<Value, String> = match ask {
             BrickAsk::Clients => Ok(self.clients()),
             BrickAsk::Profile { peek } => Ok(self.brick.counters.profile(peek)),
-            BrickAsk::Top { .. } => Err("this brick keeps no list of its most used files".into()),
-            BrickAsk::TopClear | BrickAsk::Reconfigure(_) => Ok(Value::Null),
+            BrickAsk::ProfileClear => {
+                self.brick.counters.clear();
+                Ok(Value::Null)
+            }
+            BrickAsk::Top { what, count } => Ok(self.top(&what, count)),
+            BrickAsk::TopClear => {
+                self.brick.counters.forget_uses();
+                Ok(Value::Null)
+            }
+            BrickAsk::Reconfigure(_) => Ok(Value::Null),
             BrickAsk::Fds => Ok(json!([])),
             BrickAsk::Blame { client } => self.brick.blame_root(&client).map(|()| Value::Null),
         };
         connection.reply(&frame.id, &answer)
+    }
+
+    /// What clients used most, by path.
+    fn top(&self, what: &str, count: usize) -> Value {
+        let used = self.brick.counters.top(what, count).into_iter().filter_map(|(gfid, n)| {
+            let path = self.brick.store.path_of(gfid).ok()?;
+            Some(json!([n, String::from_utf8_lossy(&path)]))
+        });
+        used.collect()
     }
 
     fn clients(&self) -> Value {
