@@ -24,7 +24,6 @@ const STUCK: Duration = Duration::from_secs(30);
 /// What serves one brick.
 pub struct Server {
     brick: Arc<Brick>,
-    machine: String,
     pushes: Queue<(Arc<Connection>, ToClient)>,
     connections: Mutex<Vec<(u64, Arc<Connection>)>>,
     detail: Arc<std::sync::atomic::AtomicBool>,
@@ -41,15 +40,15 @@ struct Connection {
 }
 
 impl Server {
-    /// Serves `brick` as part of `machine` (`server1`).
+    /// Serves `brick`.
     ///
     /// # Errors
     /// If no thread can be had.
-    pub fn new(brick: Arc<Brick>, machine: &str) -> io::Result<Arc<Self>> {
+    pub fn new(brick: Arc<Brick>) -> io::Result<Arc<Self>> {
         let (pushes, waiting) = channel();
         std::thread::Builder::new().name("push".into()).spawn(move || push_all(&waiting))?;
         let connections = Mutex::default();
-        Ok(Arc::new(Self { brick, machine: machine.into(), pushes, connections, detail: Arc::default() }))
+        Ok(Arc::new(Self { brick, pushes, connections, detail: Arc::default() }))
     }
 
     /// The brick.
@@ -81,7 +80,8 @@ impl Server {
         stream.set_write_timeout(Some(STUCK))?;
         let mut reader = BufReader::with_capacity(1 << 16, stream.try_clone()?);
         let dial: Dial = crate::world::wire::read_frame(&mut reader)?;
-        let sender = Sender::new(&self.machine, &dial.from);
+        // Links know both by the names that the client dialled with.
+        let sender = Sender::new(&dial.to, &dial.from);
         let pushes = self.pushes.clone();
         let connection = Arc::new_cyclic(|this| Connection {
             stream: Mutex::new(stream),

@@ -30,14 +30,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Whom to connect to, and how to present oneself.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Where this client runs.
+    /// This client, as links know it.
     pub from: String,
-    /// The brick's server.
+    /// The brick's name.
     pub to: String,
     /// What to say first.
     pub hello: Hello,
-    /// How long a brick may be silent before it is given up.
-    pub ping_timeout: Duration,
 }
 
 /// What a connection tells its owner, with the brick's number in the owner's counting.
@@ -108,6 +106,8 @@ pub struct Connection {
     epochs: AtomicU64,
     epoch: AtomicU64,
     heard: Mutex<Instant>,
+    /// For how many milliseconds a brick may be silent before it is given up.
+    patience: AtomicU64,
     blaming: AtomicBool,
     words: Queue<(usize, Word)>,
     kicked: (Mutex<bool>, Condvar),
@@ -131,6 +131,7 @@ impl Connection {
             epochs: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             heard: Mutex::new(Instant::now()),
+            patience: AtomicU64::new(42_000),
             blaming: AtomicBool::new(true),
             words,
             kicked: <_>::default(),
@@ -213,12 +214,15 @@ impl Connection {
         let sender = Sender::new(from, to);
         let request = Request { id: 1, fops: vec![Fop::Hello(hello.clone())] };
         sender.send(&mut writer, "SETVOLUME", <_>::default(), &request, &[])?;
+        // On a link that is cut, and from a brick that is stopped, no answer ever comes.
+        stream.set_read_timeout(Some(PATIENCE))?;
         let mut reader = BufReader::with_capacity(1 << 17, stream);
         let (answer, _): (ToClient, Bytes) = read_frame(&mut reader)?.open()?;
         let ToClient::Answer { results, .. } = answer else { return Err(io::ErrorKind::InvalidData.into()) };
         let Some(Ok(Reply::Welcome { blaming })) = results.first() else {
             return Err(io::ErrorKind::PermissionDenied.into());
         };
+        reader.get_ref().set_read_timeout(None)?;
         self.blaming.store(*blaming, Relaxed);
         let epoch = self.epochs.fetch_add(1, Relaxed) + 1;
         *guard(&self.heard) = Instant::now();
@@ -271,6 +275,11 @@ impl Connection {
     /// Whether files on the brick blame other copies, as far as is known.
     pub fn is_blaming(&self) -> bool {
         self.blaming.load(Relaxed)
+    }
+
+    /// How long the brick may be silent before it is given up (`network.ping-timeout`).
+    pub fn set_patience(&self, patience: Duration) {
+        self.patience.store(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX), Relaxed);
     }
 
     /// Whether messages carry notes for those who watch the link.
@@ -326,7 +335,7 @@ impl Connection {
             return;
         }
         let silent = guard(&self.heard).elapsed();
-        if silent > self.target.ping_timeout {
+        if silent > Duration::from_millis(self.patience.load(Relaxed)) {
             self.drop_link();
         } else if silent >= Duration::from_millis(900)
             && let Ok(mut link) = self.link.try_lock()

@@ -28,6 +28,8 @@ pub struct Options {
     pub process: String,
     /// The machine that the client runs on.
     pub machine: String,
+    /// The process as the keeper and the links know it: `mount:/mnt/gv0`.
+    pub name: String,
 }
 
 /// What a client's owner may want to know at once.
@@ -70,7 +72,8 @@ struct Links {
     /// Number → the set's wire and the set.
     seats: HashMap<usize, Seat>,
     next: usize,
-    routes: HashMap<String, SocketAddr>,
+    /// The switch, if messages pass it.
+    via: Option<SocketAddr>,
 }
 
 #[derive(Clone)]
@@ -118,8 +121,12 @@ impl Session {
             && shapes(&old.volume) == shapes(&volume);
         if same {
             let sets = old.sets.clone();
+            let patience = patience(&volume);
             self.files.switch(Graph { volume, sets });
-            self.links().by_brick.values().for_each(|(_, c)| c.kick());
+            for (_, connection) in self.links().by_brick.values() {
+                connection.set_patience(patience);
+                connection.kick();
+            }
             return Ok(());
         }
         let mut sets = Vec::new();
@@ -145,6 +152,7 @@ impl Session {
             stays
         });
         links.seats = seats;
+        links.by_brick.values().for_each(|(_, c)| c.set_patience(patience(&volume)));
         drop(links);
         old.sets.iter().for_each(|set| set.tidy(None));
         self.files.switch(Graph { volume, sets });
@@ -162,34 +170,23 @@ impl Session {
         let number = links.next;
         drop(links);
         let hello = Hello { client: self.client, process: self.options.process.clone(), brick: brick.path.clone() };
-        let seconds = options::value(volume, "network.ping-timeout").trim().parse().unwrap_or(42);
-        let target = Target {
-            from: self.options.machine.clone(),
-            to: brick.host.clone(),
-            hello,
-            ping_timeout: Duration::from_secs(u64::max(seconds, 1)),
-        };
+        let target = Target { from: self.options.name.clone(), to: brick.name(), hello };
         let (own, source, from) = (Arc::downgrade(self), self.options.source.clone(), self.options.machine.clone());
         let brick = brick.clone();
         let locate = Box::new(move || locate(&own, &source, &from, &brick));
         let connection = Connection::start(number, target, locate, self.words.clone())?;
+        connection.set_patience(patience(volume));
         self.links().by_brick.insert(key, (number, connection.clone()));
         Ok((number, connection))
     }
 
-    /// Reach a machine through this address from now on, or directly.
-    pub fn route(&self, to: &str, via: Option<SocketAddr>) {
+    /// Reach bricks through this address from now on, or directly.
+    pub fn route(&self, via: Option<SocketAddr>) {
         let mut links = self.links();
-        match via {
-            Some(via) => links.routes.insert(to.into(), via),
-            None => links.routes.remove(to),
-        };
-        let affected: Vec<_> = links
-            .by_brick
-            .iter()
-            .filter(|((name, _), _)| name.split(':').next() == Some(to))
-            .map(|(_, (_, c))| c.clone())
-            .collect();
+        if std::mem::replace(&mut links.via, via) == via {
+            return;
+        }
+        let affected: Vec<_> = links.by_brick.values().map(|(_, c)| c.clone()).collect();
         drop(links);
         self.files.graph().sets.iter().for_each(|set| set.tidy(None));
         affected.iter().for_each(|c| c.reroute());
@@ -287,6 +284,12 @@ impl Session {
     }
 }
 
+/// How long a brick may be silent before it is given up.
+fn patience(volume: &Volume) -> Duration {
+    let seconds = options::value(volume, "network.ping-timeout").trim().parse().unwrap_or(42);
+    Duration::from_secs(u64::max(seconds, 1))
+}
+
 /// What of a volume its sets' shapes follow from.
 fn shapes(volume: &Volume) -> Vec<(Shape, Vec<String>)> {
     let one = |(n, bricks): (usize, &[Brick])| (shape(volume, n), bricks.iter().map(Brick::name).collect());
@@ -306,7 +309,7 @@ pub fn shape(volume: &Volume, set: usize) -> Shape {
 
 fn locate(session: &Weak<Session>, source: &Source, from: &str, brick: &Brick) -> io::Result<SocketAddr> {
     let session = session.upgrade().ok_or(io::ErrorKind::NotConnected)?;
-    let via = session.links().routes.get(&brick.host).copied();
+    let via = session.links().via;
     match via {
         Some(via) => Ok(via),
         None => manager::locate(source, from, brick),
