@@ -21,10 +21,17 @@ use crate::world::wire::{Dial, Envelope, decode, encode, write_frame};
 /// How long a client may take nothing of what it is sent.
 const STUCK: Duration = Duration::from_secs(30);
 
+/// How many requests that take long are carried out at once, beside those of the connections' own threads.
+const SLOW: usize = 4;
+
+/// A request that takes long: whose, what, its payload.
+type Slow = (u64, Request, bytes::Bytes);
+
 /// What serves one brick.
 pub struct Server {
     brick: Arc<Brick>,
     pushes: Queue<(Arc<Connection>, ToClient)>,
+    slow: Queue<Slow>,
     connections: Mutex<Vec<(u64, Arc<Connection>)>>,
     detail: Arc<std::sync::atomic::AtomicBool>,
 }
@@ -47,8 +54,14 @@ impl Server {
     pub fn new(brick: Arc<Brick>) -> io::Result<Arc<Self>> {
         let (pushes, waiting) = channel();
         std::thread::Builder::new().name("push".into()).spawn(move || push_all(&waiting))?;
+        let (slow, queue) = channel::<Slow>();
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..SLOW {
+            let (brick, queue) = (brick.clone(), queue.clone());
+            std::thread::Builder::new().name("slow".into()).spawn(move || take_slow(&brick, &queue))?;
+        }
         let connections = Mutex::default();
-        Ok(Arc::new(Self { brick, pushes, connections, detail: Arc::default() }))
+        Ok(Arc::new(Self { brick, pushes, slow, connections, detail: Arc::default() }))
     }
 
     /// The brick.
@@ -110,10 +123,8 @@ impl Server {
             }
             let (request, payload): (Request, _) = frame.open()?;
             if request.fops.iter().any(|f| matches!(f, Fop::Fsync { .. } | Fop::Crawl { .. })) {
-                let brick = self.brick.clone();
-                std::thread::Builder::new()
-                    .name("slow".into())
-                    .spawn(move || brick.handle(session, request, payload))?;
+                // The threads end with the process only.
+                let _ = self.slow.send((session, request, payload));
             } else {
                 self.brick.handle(session, request, payload);
             }
@@ -195,6 +206,14 @@ impl Outbox for Connection {
             (ToClient::Answer { .. }, _) | (_, None) => self.write(message, payload),
             (_, Some(this)) => drop(self.pushes.send((this, message.clone()))),
         }
+    }
+}
+
+fn take_slow(brick: &Brick, queue: &Mutex<Receiver<Slow>>) {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((session, request, payload)) = next else { return };
+        brick.handle(session, request, payload);
     }
 }
 

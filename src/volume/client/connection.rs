@@ -5,7 +5,7 @@
 //! ([`Connection::kick`]: a brick that is being started may not listen yet). Callers write to the socket themselves and sleep until all their answers are there.
 
 use std::collections::HashMap;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::Sender as Queue;
@@ -92,6 +92,21 @@ impl Gather {
 struct Link {
     stream: TcpStream,
     epoch: u64,
+    /// Messages for which nobody waits: they go with the next one, or when they are flushed.
+    later: Vec<u8>,
+}
+
+/// Payloads up to this are gathered with what goes before them.
+const SMALL: usize = 16 << 10;
+
+impl Link {
+    fn flush(&mut self) -> io::Result<()> {
+        if !self.later.is_empty() {
+            self.stream.write_all(&self.later)?;
+            self.later.clear();
+        }
+        Ok(())
+    }
 }
 
 /// A brick.
@@ -187,6 +202,7 @@ impl Connection {
     /// Lets what is under way end, then drops the connection; it comes back at once, perhaps another way.
     pub fn reroute(&self) {
         let until = Instant::now() + Duration::from_secs(2);
+        self.flush();
         let mut link = guard(&self.link);
         while !guard(&self.pending).is_empty() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(2));
@@ -226,7 +242,7 @@ impl Connection {
         self.blaming.store(*blaming, Relaxed);
         let epoch = self.epochs.fetch_add(1, Relaxed) + 1;
         *guard(&self.heard) = Instant::now();
-        *guard(&self.link) = Some(Link { stream: writer, epoch });
+        *guard(&self.link) = Some(Link { stream: writer, epoch, later: vec![] });
         self.epoch.store(epoch, Relaxed);
         let _ = self.words.send((self.number, Word::Up));
         loop {
@@ -288,10 +304,9 @@ impl Connection {
     }
 
     /// Sends fops; the answer goes to its place in `gather`. `epoch`: the connection that is meant; 0: any.
-    pub fn send(&self, epoch: u64, fops: Vec<Fop>, payload: &[u8], gather: Option<(&Arc<Gather>, usize)>) {
-        // Nobody answers a request without a number.
-        let id = if gather.is_some() { self.next.fetch_add(1, Relaxed) } else { 0 };
-        match self.write(id, epoch, fops, payload, gather) {
+    pub fn send(&self, epoch: u64, fops: Vec<Fop>, payload: &[u8], (gather, place): (&Arc<Gather>, usize)) {
+        let id = self.next.fetch_add(1, Relaxed);
+        match self.write(id, epoch, fops, payload, Some((gather, place))) {
             Ok(true) => return,
             Ok(false) => {}
             Err(_) => {
@@ -301,8 +316,21 @@ impl Connection {
                 }
             }
         }
-        if let Some((gather, place)) = gather {
-            gather.put(place, Answer::lost());
+        gather.put(place, Answer::lost());
+    }
+
+    /// Sends fops for whose answer nobody waits, with the next message or at the next [`Connection::flush`].
+    pub fn post(&self, epoch: u64, fops: Vec<Fop>) {
+        // Nobody answers a request without a number.
+        if self.write(0, epoch, fops, &[], None).is_err() {
+            self.drop_link();
+        }
+    }
+
+    /// Sends what was posted.
+    pub fn flush(&self) {
+        if guard(&self.link).as_mut().is_some_and(|link| link.flush().is_err()) {
+            self.drop_link();
         }
     }
 
@@ -325,7 +353,15 @@ impl Connection {
         let note = if self.detail.load(Relaxed) { note(&fops, payload.len()) } else { <_>::default() };
         let request = Request { id, fops };
         let sender = Sender::new(&self.target.from, &self.target.to);
-        sender.send(&mut link.stream, kind, note, &request, payload)?;
+        if payload.len() > SMALL {
+            link.flush()?;
+            sender.send(&mut link.stream, kind, note, &request, payload)?;
+            return Ok(true);
+        }
+        sender.send(&mut link.later, kind, note, &request, payload)?;
+        if gather.is_some() || link.later.len() > SMALL {
+            link.flush()?;
+        }
         Ok(true)
     }
 

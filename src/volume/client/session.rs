@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::connection::{Connection, Target, Word};
 use super::files::{Files, Graph};
 use super::manager::{self, Source};
-use super::net::Net;
+use super::net::{Bell, Net};
 use super::set::Set;
 use crate::volume::definition::{Brick, Volume};
 use crate::volume::gfid::Gfid;
@@ -61,6 +61,7 @@ pub struct Session {
     options: Options,
     client: Gfid,
     words: Queue<(usize, Word)>,
+    bell: Arc<Bell>,
     links: Mutex<Links>,
     reporter: Reporter,
 }
@@ -96,11 +97,13 @@ impl Session {
     ) -> io::Result<Arc<Self>> {
         let (words, heard) = channel();
         let empty = Graph { volume: volume.clone(), sets: vec![] };
-        let links = Mutex::default();
+        let (links, bell) = (Mutex::default(), Arc::new(Bell::default()));
         let session =
-            Arc::new(Self { files: Files::new(empty), options, client: Gfid::random(), words, links, reporter });
+            Arc::new(Self { files: Files::new(empty), options, client: Gfid::random(), words, bell, links, reporter });
         session.take(volume)?;
-        let (one, two) = (Arc::downgrade(&session), Arc::downgrade(&session));
+        let (one, two, three) = (Arc::downgrade(&session), Arc::downgrade(&session), Arc::downgrade(&session));
+        let bell = session.bell.clone();
+        std::thread::Builder::new().name("post".into()).spawn(move || flush(&three, &bell))?;
         std::thread::Builder::new().name("words".into()).spawn(move || listen(&one, &heard, &notice))?;
         std::thread::Builder::new().name("janitor".into()).spawn(move || tidy(&two))?;
         Ok(session)
@@ -134,7 +137,7 @@ impl Session {
         for (n, bricks) in volume.sets().enumerate() {
             let kids: Vec<(usize, Arc<Connection>)> =
                 bricks.iter().map(|brick| self.connection(&volume, brick)).collect::<io::Result<_>>()?;
-            let net = Arc::new(Net::new(kids.iter().map(|(_, c)| c.clone()).collect()));
+            let net = Arc::new(Net::new(kids.iter().map(|(_, c)| c.clone()).collect(), self.bell.clone()));
             let near = bricks.iter().position(|b| b.host == self.options.machine);
             let set = Arc::new(Set::new(shape(&volume, n), net.clone(), near));
             for (i, (number, _)) in kids.iter().enumerate() {
@@ -229,7 +232,8 @@ impl Session {
         let kept = links.by_brick.values().find(|(n, _)| *n == number).map(|(_, c)| c.clone());
         drop(links);
         if let Some(connection) = kept {
-            connection.send(0, vec![Fop::Close { gfid }], &[], None);
+            connection.post(0, vec![Fop::Close { gfid }]);
+            connection.flush();
         }
     }
 
@@ -246,7 +250,10 @@ impl Session {
     /// Ends all connections.
     pub fn end(&self) {
         self.files.graph().sets.iter().for_each(|set| set.tidy(None));
-        self.links().by_brick.values().for_each(|(_, c)| c.end());
+        for (_, connection) in self.links().by_brick.values() {
+            connection.flush();
+            connection.end();
+        }
     }
 
     fn hear(&self, number: usize, word: Word) -> Option<Notice> {
@@ -261,6 +268,8 @@ impl Session {
             Word::Freed => Some(Notice::Freed),
             Word::Contention(lock) => {
                 seat.set.wanted(&lock);
+                // It may have been given back already, and wait here for company.
+                seat.net.flush();
                 None
             }
             Word::Gone(gfid) => {
@@ -321,6 +330,18 @@ fn listen(session: &Weak<Session>, heard: &Receiver<(usize, Word)>, notice: &dyn
         let Some(session) = session.upgrade() else { return };
         if let Some(news) = session.hear(number, word) {
             notice(news);
+        }
+    }
+}
+
+/// Sends what was posted and found no company.
+fn flush(session: &Weak<Session>, bell: &Bell) {
+    loop {
+        let rang = bell.wait(Duration::from_secs(1));
+        let Some(session) = session.upgrade() else { return };
+        if rang {
+            let connections: Vec<_> = session.links().by_brick.values().map(|(_, c)| c.clone()).collect();
+            connections.iter().for_each(|c| c.flush());
         }
     }
 }
