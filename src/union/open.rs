@@ -68,11 +68,6 @@ impl<B: Branch> Union<B> {
         }
     }
 
-    /// Who created a file has closed it: nobody is likely to write to it soon.
-    pub fn close_writer(&self, node: &Node<B>) {
-        close(node, |opened| opened.writable);
-    }
-
     /// Closes the files that are open for writing and were not written since the last call; whether any is left.
     pub fn rest(&self) -> bool {
         let nodes: Vec<_> = self.recent.lock().unwrap().iter().filter_map(|node| node.upgrade()).collect();

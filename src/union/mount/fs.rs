@@ -113,9 +113,6 @@ pub struct UnionFs {
 /// From how many bytes on a copy-up is made on a thread of its own.
 const LONG_COPY: u64 = 1 << 20;
 
-/// The handle of a file that was created, until it is closed.
-const CREATED: FileHandle = FileHandle(1);
-
 /// The kernel's limit of one request here: 1 MiB.
 const MAX_WRITE: u32 = 1 << 20;
 
@@ -447,7 +444,7 @@ impl Filesystem for UnionFs {
         match self.make(req, parent, name, New::File(mode & 0o7777), umask) {
             Ok((node, stat)) => {
                 let (ttl, flags) = (self.shared.ttl(), FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH);
-                reply.created(&ttl, &attr(node.ino, &stat), Generation(0), CREATED, flags);
+                reply.created(&ttl, &attr(node.ino, &stat), Generation(0), FileHandle(0), flags);
             }
             Err(e) => reply.error(fail(e)),
         }
@@ -552,22 +549,6 @@ impl Filesystem for UnionFs {
         }
         let (shared, data) = (self.shared.clone(), data.to_vec());
         std::thread::spawn(move || answer_written(reply, write(&shared.union, &node, &data, offset, strip)));
-    }
-
-    fn release(
-        &self,
-        _req: &Request,
-        ino: INodeNo,
-        fh: FileHandle,
-        _flags: OpenFlags,
-        _lock_owner: Option<LockOwner>,
-        _flush: bool,
-        reply: ReplyEmpty,
-    ) {
-        if let (CREATED, Ok(node)) = (fh, self.node(ino)) {
-            self.union().close_writer(&node);
-        }
-        reply.ok();
     }
 
     fn fsync(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, datasync: bool, reply: ReplyEmpty) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::fs::Shared;
 
 /// How often it is looked whether a file is still being written: it is closed one to two such spans after the last write.
-const SPAN: Duration = Duration::from_millis(250);
+const SPAN: Duration = Duration::from_millis(50);
 
 /// A bell that is rung when a file below is opened for writing.
 #[derive(Default)]
