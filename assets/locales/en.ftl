@@ -146,6 +146,8 @@ way-arrives = comes in: { $fops }
 way-disk = { $calls }
 container-empty = There is no container. In the shell: lxc-create
 container-root = root
+container-layer = layer
+container-wrote = { $bytes } of its own, { $names } names
 container-mount = mount
 container-host = host
 container-own = its own
@@ -176,6 +178,7 @@ ev-container-state = { $state }
 ev-container-room = its room: { $fstype } at { $rootfs }, host name { $hostname }
 ev-container-attached = somebody comes in: { $command }
 ev-container-detached = and leaves, exit code { $code }
+ev-container-wrote = its own branch has { $bytes } bytes, { $names } names
 ev-container-destroyed = removed
 
 # Over the panes

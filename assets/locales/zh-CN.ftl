@@ -143,6 +143,8 @@ way-arrives = 收到：{ $fops }
 way-disk = { $calls }
 container-empty = 还没有容器。在命令行里：lxc-create
 container-root = 根
+container-layer = 分支
+container-wrote = 自己的 { $bytes }，{ $names } 个名字
 container-mount = 挂载
 container-host = 主机
 container-own = 自己的
@@ -173,6 +175,7 @@ ev-container-state = { $state }
 ev-container-room = 房间：{ $rootfs } 上的 { $fstype }，主机名 { $hostname }
 ev-container-attached = 有人进来：{ $command }
 ev-container-detached = 又离开，退出码 { $code }
+ev-container-wrote = 自己的分支里有 { $bytes } 字节，{ $names } 个名字
 ev-container-destroyed = 已删除
 
 # 浮层

@@ -106,6 +106,8 @@ impl Mount {
             Happening::WhiteoutMade { path, branch, .. } => {
                 self.whiteouts += 1;
                 let served = self.served(path);
+                let hidden = served.branch.filter(|below| below > branch && !served.others.contains(below));
+                served.others.extend(hidden);
                 if !served.whiteouts.contains(branch) {
                     served.whiteouts.push(*branch);
                 }

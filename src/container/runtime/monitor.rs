@@ -18,13 +18,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
-use super::super::Happening;
 use super::super::capability;
 use super::super::protocol::{Reply, Request, State, Status};
+use super::super::{Happening, Room};
 use super::client::Client;
 use super::start::{self, Launch, Running};
 use super::store::Place;
-use super::{Doing, Error, freeze, seen, sys, union};
+use super::{Doing, Error, freeze, layers, seen, sys, union};
 use crate::world::reporter::{Introduction, Question};
 use crate::world::wire::{Ask, read_frame, socket_path, write_frame};
 use crate::world::{Reporter, What};
@@ -51,6 +51,9 @@ pub struct Monitor {
     log: Option<fs::File>,
     reporter: Reporter,
     processes: Vec<(i32, String)>,
+    room: Room,
+    layers: Vec<String>,
+    gauge: layers::Gauge,
     ephemeral: bool,
     restart: bool,
     union: Option<PathBuf>,
@@ -110,6 +113,9 @@ impl Monitor {
             log,
             reporter: Reporter::silent(&launch.place.name),
             processes: Vec::new(),
+            room: Room::default(),
+            layers: Vec::new(),
+            gauge: layers::Gauge::default(),
             ephemeral: spec.ephemeral,
             restart: false,
             union: launch.union.clone(),
@@ -119,7 +125,7 @@ impl Monitor {
     /// Watches until the container ends; gives pid 1's exit code.
     pub fn watch(mut self, launch: &Launch) -> i32 {
         self.introduce(launch);
-        while !self.turn().unwrap_or(true) {}
+        while !self.turn(launch).unwrap_or(true) {}
         let code = waitpid(Pid::from_raw(self.running.pid), None).map_or(1, start::code_of);
         self.end();
         code
@@ -135,9 +141,19 @@ impl Monitor {
             self.reporter = reporter;
         }
         if self.reporter.is_watched() {
-            self.report(Happening::Room(seen::room(launch, &self.running)));
+            self.layers = layers::of(&launch.spec.rootfs);
+            self.look_at_room(launch);
         }
         self.set_state(State::Running);
+    }
+
+    /// Reports what the room is made of, when that has changed.
+    fn look_at_room(&mut self, launch: &Launch) {
+        let room = seen::room(launch, &self.running, &self.layers);
+        if room != self.room {
+            self.room.clone_from(&room);
+            self.report(Happening::Room(room));
+        }
     }
 
     fn report(&self, happening: Happening) {
@@ -152,7 +168,7 @@ impl Monitor {
     }
 
     /// Waits for one thing and does it; `true` when pid 1 has ended.
-    fn turn(&mut self) -> io::Result<bool> {
+    fn turn(&mut self, launch: &Launch) -> io::Result<bool> {
         let ready = self.wait()?;
         if ready.ended {
             return Ok(true);
@@ -167,7 +183,7 @@ impl Monitor {
             self.welcome();
         }
         if self.reporter.is_watched() {
-            self.look();
+            self.look(launch);
         }
         Ok(false)
     }
@@ -293,8 +309,14 @@ impl Monitor {
         Ok(())
     }
 
-    /// Reports which processes there are, when that has changed.
-    fn look(&mut self) {
+    /// Reports what has changed in the container: its processes, its mounts, its own branch.
+    fn look(&mut self, launch: &Launch) {
+        self.look_at_room(launch);
+        let branch = layers::writable(&self.layers).map(String::from);
+        if let Some((branch, (bytes, names))) = branch.and_then(|path| Some((path.clone(), self.gauge.changed(&path)?)))
+        {
+            self.report(Happening::Wrote { branch, bytes, names });
+        }
         let members = freeze::members(self.running.pid);
         let list: Vec<_> = members.iter().take(SHOWN_PROCESSES).filter_map(|p| seen::process(*p)).collect();
         if list != self.processes {

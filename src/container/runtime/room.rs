@@ -18,6 +18,7 @@ use super::super::capability;
 use super::super::plan::{Create, Flags, Mount, Plan, Source, Step};
 use super::super::spec::{Rootfs, Spec};
 use super::{Doing, Error, network, sys};
+use crate::sandbox::keyring;
 
 /// What pid 1 is to become.
 pub struct Role<'a> {
@@ -223,6 +224,7 @@ fn step_inside(role: &Role) -> Result<(), Error> {
     limit(spec)?;
     sys::enter(role.holder, libc::CLONE_NEWUSER).doing(|| "enter the user namespace")?;
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).doing(|| "take the mounts along")?;
+    keyring::take_fresh();
     sys::hide_from_others();
     sys::die_with_parent().doing(|| "tie our life to the monitor's")?;
     let left = capability::bounding(&spec.cap_drop, spec.cap_keep.as_deref());

@@ -142,6 +142,7 @@ fn containers(story: &mut Story) {
         InContainer::Room(Room {
             rootfs: AT.into(),
             fstype: "fuse.aufs".into(),
+            layers: vec!["/var/lib/lxc/aufstest2/writable=rw".into(), "/var/lib/lxc/aufstest1/rootfs=ro".into()],
             hostname: "aufstest2".into(),
             namespaces: own.into_iter().collect(),
             mounts: vec![mount],
@@ -149,5 +150,6 @@ fn containers(story: &mut Story) {
         }),
     );
     says(who, InContainer::Processes { list: vec![(1, "/sbin/init".into()), (12, "sh".into())], count: 2 });
+    says(who, InContainer::Wrote { branch: "/var/lib/lxc/aufstest2/writable".into(), bytes: 12_288, names: 9 });
     says(who, InContainer::Attached { pid: 91, command: vec!["bash".into()] });
 }

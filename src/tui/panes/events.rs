@@ -82,7 +82,9 @@ impl Kind {
                 What::Raft(State { why, .. }) => why != "watched",
                 What::Union(crate::union::Happening::Resolved { .. }) => false,
                 What::Volume(crate::volume::Happening::Brick { .. } | crate::volume::Happening::Step { .. }) => false,
-                What::Container(crate::container::Happening::Processes { .. }) => false,
+                What::Container(
+                    crate::container::Happening::Processes { .. } | crate::container::Happening::Wrote { .. },
+                ) => false,
                 What::Counters { .. } => false,
                 What::Link(link) => matches!(link, Link::Rule { .. }),
                 What::Process(Process::Started { role, .. }) => !role.is_empty(),

@@ -25,8 +25,9 @@ use bytes::Bytes;
 
 use self::interest::Interest;
 use self::locks::{Locks, Session};
-use self::store::Store;
+use self::store::{Removed, Store};
 use super::gfid::Gfid;
+use super::ranges::Ranges;
 use super::rpc::{Fop, Hello, Inode, Lock, Reply, Request, ToClient, Xattrop};
 use super::xattr::{AFR, DIRTY, Pending};
 
@@ -51,6 +52,7 @@ pub struct Brick {
 #[derive(Default)]
 struct State {
     locks: Locks<Work>,
+    ranges: Ranges,
     interest: Interest,
     sessions: HashMap<Session, Client>,
     next: Session,
@@ -99,6 +101,9 @@ impl Brick {
         }
         let free: Vec<Gfid> = state.kept.extract_if(|_, who| who.is_empty()).map(|(gfid, _)| gfid).collect();
         let granted = state.locks.end(session);
+        for (gfid, sessions) in state.ranges.end(session) {
+            state.tell(&sessions, &ToClient::Freed { gfid });
+        }
         drop(state);
         for gfid in free {
             let _ = self.store.close(gfid);
@@ -254,19 +259,22 @@ impl Brick {
                 Ok(inode(linked))
             }
             Fop::Unlink { parent, name, keep, time } => {
-                let (gfid, iatt) = store.unlink(parent, &name, keep, time)?;
+                let (gfid, iatt) = store.unlink(parent, &name, &|gfid| keep || self.is_used(session, gfid), time)?;
                 self.removed(session, gfid, keep);
                 self.name_changed(session, parent, &name);
                 Ok(Reply::Changed(iatt))
             }
             Fop::Rmdir { parent, name, time } => {
                 let (gfid, iatt) = store.rmdir(parent, &name, time)?;
-                self.removed(session, gfid, false);
+                if let Some(gfid) = gfid {
+                    self.tell_changed(session, gfid);
+                }
                 self.name_changed(session, parent, &name);
                 Ok(Reply::Changed(iatt))
             }
             Fop::Rename { parent, name, to, newname, keep, time } => {
-                let (moved, over) = store.rename((parent, &name), (to, &newname), keep, time)?;
+                let kept = |gfid| keep || self.is_used(session, gfid);
+                let (moved, over) = store.rename((parent, &name), (to, &newname), &kept, time)?;
                 self.removed(session, over, keep);
                 self.name_changed(session, parent, &name);
                 self.name_changed(session, to, &newname);
@@ -298,6 +306,13 @@ impl Brick {
                 }
                 sums
             }
+            Fop::Hold { gfid, held } => {
+                let mut state = self.state();
+                let again = state.ranges.set(session, gfid, &held).map_err(|_| libc::EAGAIN)?;
+                state.tell(&again, &ToClient::Freed { gfid });
+                Ok(Reply::Done)
+            }
+            Fop::Holder { gfid, held } => Ok(Reply::Holder(self.state().ranges.test(session, gfid, &held))),
             Fop::Index { dirty } => store.index(dirty).map(|all| {
                 all.iter().for_each(|gfid| store.drop_stale(*gfid));
                 Reply::Gfids(all)
@@ -382,13 +397,26 @@ impl Brick {
         self.store.close(gfid).map(|()| Reply::Done)
     }
 
-    /// The last name of something may be gone.
-    fn removed(&self, session: Session, gfid: Option<Gfid>, keep: bool) {
-        let Some(gfid) = gfid else { return };
-        if keep {
-            self.state().kept.entry(gfid).or_default().insert(session);
+    /// Whether another client may have a file open.
+    fn is_used(&self, session: Session, gfid: Gfid) -> bool {
+        !self.state().interest.others(session, gfid).is_empty()
+    }
+
+    /// The last name of a file, or a directory, may be gone. Others who may have the file open keep it until they say that
+    /// they do not.
+    fn removed(&self, session: Session, gone: Option<Removed>, keep: bool) {
+        let Some(Removed { gfid, last }) = gone else { return };
+        if !last {
+            return self.tell_changed(session, gfid);
         }
-        self.tell_changed(session, gfid);
+        let mut state = self.state();
+        let others = state.interest.others(session, gfid);
+        state.interest.gone(gfid);
+        let own = keep.then_some(session);
+        if keep || !others.is_empty() {
+            state.kept.entry(gfid).or_default().extend(others.iter().copied().chain(own));
+        }
+        state.tell(&others, &ToClient::Gone { gfid });
     }
 
     fn look(&self, session: Session, gfid: Gfid) {

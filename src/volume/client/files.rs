@@ -20,7 +20,7 @@ use super::tale;
 use crate::volume::definition::Volume;
 use crate::volume::gfid::Gfid;
 use crate::volume::layout::Layout;
-use crate::volume::rpc::{Change, Fop, Iatt, Reply, Room};
+use crate::volume::rpc::{Change, Fop, Held, Iatt, Reply, Room};
 
 /// The sets of a volume and their names.
 pub struct Graph {
@@ -35,6 +35,21 @@ impl Graph {
     pub fn name(&self, set: usize) -> String {
         self.volume.subvolume_name(set)
     }
+}
+
+/// A directory is on every set, and each notes only the changes of its own names: what one set tells of it is completed by
+/// what the others do. Its times are the youngest.
+fn merged(graph: &Graph, place: usize, mut found: Found) -> Found {
+    let others = graph.sets.iter().enumerate().filter(|(i, _)| *i != place);
+    for other in others.filter_map(|(_, set)| set.stat(found.inode.gfid).ok()) {
+        let (own, more) = (&mut found.inode.iatt, other.inode.iatt);
+        own.mtime = own.mtime.max(more.mtime);
+        own.ctime = own.ctime.max(more.ctime);
+        own.atime = own.atime.max(more.atime);
+        own.nlink = own.nlink.max(more.nlink);
+        found.needs_heal |= other.needs_heal;
+    }
+    found
 }
 
 /// A volume's tree.
@@ -105,9 +120,10 @@ impl Files {
             return Ok(found);
         }
         let (place, found) = self.search(&graph, gfid)?;
-        if !found.inode.iatt.is_dir() {
-            self.known().places.insert(gfid, place);
+        if found.inode.iatt.is_dir() {
+            return Ok(merged(&graph, place, found));
         }
+        self.known().places.insert(gfid, place);
         Ok(found)
     }
 
@@ -255,6 +271,22 @@ impl Files {
     /// As of [`Set::tell`].
     pub fn tell(&self, gfid: Gfid, fop: &Fop) -> Result<Reply, i32> {
         self.on_file(gfid, |set| set.tell(gfid, fop))
+    }
+
+    /// Takes a lock of a process, or gives it back.
+    ///
+    /// # Errors
+    /// As of [`Set::hold`].
+    pub fn hold(&self, gfid: Gfid, held: &Held) -> Result<(), i32> {
+        self.on_file(gfid, |set| set.hold(gfid, held))
+    }
+
+    /// Who is in the way of such a lock.
+    ///
+    /// # Errors
+    /// As of [`Set::holder`].
+    pub fn holder(&self, gfid: Gfid, held: &Held) -> Result<Option<Held>, i32> {
+        self.on_file(gfid, |set| set.holder(gfid, held))
     }
 
     /// Room in the whole volume; what several sets share counts once.

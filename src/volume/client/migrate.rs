@@ -70,6 +70,9 @@ pub fn run(source: &Source, machine: &str, volume_id: &str, mode: &str) -> io::R
     let session = role::start(volume.clone(), source, machine, ("rebalance", "client", &name), |_| {})?;
     let ready = session.wait_ready(Duration::from_secs(10));
     let mut mover = Mover::new(session, machine, mode, matches!(source, Source::Managers(_)));
+    if !ready {
+        mover.log("not enough bricks answered in time", libc::ENOTCONN);
+    }
     let outcome = if ready { mover.walk() } else { Err(libc::ENOTCONN) };
     mover.finish(outcome);
     Ok(())
@@ -111,26 +114,59 @@ impl Mover {
     pub fn walk(&mut self) -> Result<(), i32> {
         let mut dirs = vec![Gfid::ROOT];
         while let Some(dir) = dirs.pop() {
-            let layout = self.deal_out(dir)?;
-            for (i, set) in self.graph.clone().sets.iter().enumerate() {
-                for entry in set.readdir(dir, true)? {
-                    if self.stopped {
-                        return Ok(());
-                    }
-                    let Some(inode) = entry.inode else { continue };
-                    if inode.iatt.is_dir() {
-                        if i == 0 {
-                            dirs.push(inode.gfid);
-                        }
-                    } else if self.mode != Mode::FixLayout && self.is_own(i) {
-                        self.look_at(i, (dir, &entry.name), &inode, &layout);
-                        self.tell(false);
-                    }
+            match self.directory(dir, &mut dirs) {
+                Ok(()) => {}
+                // It was removed meanwhile.
+                Err(libc::ENOENT | libc::ESTALE) if dir != Gfid::ROOT => {}
+                // Without a set nothing can be decided any more.
+                Err(errno @ (libc::ENOTCONN | libc::EIO)) => {
+                    self.log(&format!("directory {}", self.words(dir)), errno);
+                    return Err(errno);
                 }
+                Err(errno) => {
+                    self.progress.failures += 1;
+                    self.log(&format!("directory {}", self.words(dir)), errno);
+                }
+            }
+            if self.stopped {
+                return Ok(());
             }
             self.tell(false);
         }
         Ok(())
+    }
+
+    /// One directory: its ranges, then its files; what is below it is noted in `dirs`.
+    fn directory(&mut self, dir: Gfid, dirs: &mut Vec<Gfid>) -> Result<(), i32> {
+        let layout = self.deal_out(dir)?;
+        for (i, set) in self.graph.clone().sets.iter().enumerate() {
+            for entry in set.readdir(dir, true)? {
+                if self.stopped {
+                    return Ok(());
+                }
+                let Some(inode) = entry.inode else { continue };
+                if inode.iatt.is_dir() {
+                    if i == 0 {
+                        dirs.push(inode.gfid);
+                    }
+                } else if self.mode != Mode::FixLayout && self.is_own(i) {
+                    self.look_at(i, (dir, &entry.name), &inode, &layout);
+                    self.tell(false);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A line in the log: what could not be done, and why.
+    fn log(&self, what: &str, errno: i32) {
+        eprintln!("{}-dht: {what}: {}", self.graph.volume.name, io::Error::from_raw_os_error(errno));
+    }
+
+    /// A directory's path, as far as one is known.
+    fn words(&self, dir: Gfid) -> String {
+        let path = self.session.files.path(&self.graph, dir);
+        path.map_or_else(|_| format!("<gfid:{dir}>"), |p| String::from_utf8_lossy(&p).into_owned())
     }
 
     /// Whether this server moves a set's files.
@@ -184,7 +220,11 @@ impl Mover {
             }
             // It was removed or moved meanwhile.
             Err(libc::ENOENT) => {}
-            Err(_) => self.progress.failures += 1,
+            Err(errno) => {
+                self.progress.failures += 1;
+                let what = format!("file {} in {}", String::from_utf8_lossy(at.1), self.words(at.0));
+                self.log(&what, errno);
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 use bytes::Bytes;
-use fuser::{FileAttr, FopenFlags, INodeNo, OpenFlags};
+use fuser::{FileAttr, FopenFlags, INodeNo, LockOwner, OpenFlags};
 
 use super::fs::Fs;
 use crate::volume::client::tale::{self, Telling};
@@ -95,8 +95,11 @@ impl Fs {
         Some(telling)
     }
 
-    pub(super) fn flush_file(&self, ino: INodeNo) -> Result<(), i32> {
-        self.0.buffers.flush(self.gfid(ino)?)
+    pub(super) fn flush_file(&self, ino: INodeNo, owner: LockOwner) -> Result<(), i32> {
+        let gfid = self.gfid(ino)?;
+        let outcome = self.0.buffers.flush(gfid);
+        self.0.unlock(gfid, owner);
+        outcome
     }
 
     pub(super) fn sync_file(&self, ino: INodeNo, data: bool) -> Result<(), i32> {

@@ -1,5 +1,5 @@
 //! FUSE requests → operations on the tree. Decides nothing: the operations themselves are in [`super::names`],
-//! [`super::contents`], [`super::listing`], [`super::xattrs`].
+//! [`super::contents`], [`super::listing`], [`super::xattrs`], [`super::locks`].
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use fuser::{
     Errno, FileAttr, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig, LockOwner,
     OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
-    ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    ReplyEntry, ReplyLock, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
 use super::Mounted;
@@ -26,7 +26,9 @@ pub struct Fs(pub Arc<Mounted>);
 const MAX_WRITE: u32 = 1 << 20;
 
 /// What the kernel is asked for; what an older one does not have, it does without.
-const WANTED: [InitFlags; 9] = [
+const WANTED: [InitFlags; 11] = [
+    InitFlags::FUSE_POSIX_LOCKS,
+    InitFlags::FUSE_FLOCK_LOCKS,
     InitFlags::FUSE_ASYNC_READ,
     InitFlags::FUSE_BIG_WRITES,
     InitFlags::FUSE_DO_READDIRPLUS,
@@ -54,7 +56,8 @@ impl Fs {
     }
 }
 
-fn empty(reply: ReplyEmpty, outcome: Result<(), i32>) {
+/// Answers with nothing but success or failure.
+pub(super) fn empty(reply: ReplyEmpty, outcome: Result<(), i32>) {
     match outcome {
         Ok(()) => reply.ok(),
         Err(errno) => reply.error(Errno::from_i32(errno)),
@@ -230,8 +233,39 @@ impl Filesystem for Fs {
         }
     }
 
-    fn flush(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, _lock_owner: LockOwner, reply: ReplyEmpty) {
-        empty(reply, self.flush_file(ino));
+    fn flush(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, owner: LockOwner, reply: ReplyEmpty) {
+        empty(reply, self.flush_file(ino, owner));
+    }
+
+    fn getlk(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        owner: LockOwner,
+        start: u64,
+        end: u64,
+        typ: i32,
+        pid: u32,
+        reply: ReplyLock,
+    ) {
+        self.get_lock(ino, (owner, pid, typ), (start, end), reply);
+    }
+
+    fn setlk(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        owner: LockOwner,
+        start: u64,
+        end: u64,
+        typ: i32,
+        pid: u32,
+        sleep: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.set_lock(req, ino, (owner, pid, typ), (start, end), sleep, reply);
     }
 
     fn release(
@@ -240,10 +274,13 @@ impl Filesystem for Fs {
         ino: INodeNo,
         _fh: FileHandle,
         _flags: OpenFlags,
-        _lock_owner: Option<LockOwner>,
+        owner: Option<LockOwner>,
         _flush: bool,
         reply: ReplyEmpty,
     ) {
+        if let (Some(owner), Ok(gfid)) = (owner, self.gfid(ino)) {
+            self.0.unlock(gfid, owner);
+        }
         self.close_file(ino);
         reply.ok();
     }

@@ -29,10 +29,16 @@ pub struct Known {
 /// The entries of an open directory, as they were when it was first read.
 pub type Listing = std::sync::Arc<Vec<crate::volume::rpc::Entry>>;
 
+/// How many new identities share a directory of handles: bricks need not make a directory for each new file, and what was made
+/// together lies together.
+const LITTER: u32 = 512;
+
 /// Numbers, and open directories.
 #[derive(Debug)]
 pub struct Inodes {
     root: Gfid,
+    /// Where the next handles go, and how many more go there.
+    nest: Mutex<([u8; 2], u32)>,
     by_number: Mutex<HashMap<u64, Known>>,
     open: std::sync::atomic::AtomicUsize,
     listings: Mutex<(u64, HashMap<u64, Listing>)>,
@@ -41,9 +47,26 @@ pub struct Inodes {
 impl Inodes {
     /// Knows the root of the mount: the volume's, or a directory of it.
     pub fn new(root: Gfid) -> Self {
-        let inodes = Self { root, by_number: <_>::default(), open: <_>::default(), listings: <_>::default() };
+        let inodes = Self {
+            root,
+            nest: <_>::default(),
+            by_number: <_>::default(),
+            open: <_>::default(),
+            listings: <_>::default(),
+        };
         inodes.learn(root, true);
         inodes
+    }
+
+    /// The identity of something new.
+    pub fn newborn(&self) -> Gfid {
+        let mut nest = self.nest.lock().unwrap_or_else(PoisonError::into_inner);
+        if nest.1 == 0 {
+            let random = Gfid::random().0;
+            *nest = ([random[0], random[1]], LITTER);
+        }
+        nest.1 -= 1;
+        Gfid::beside(nest.0)
     }
 
     /// What the kernel calls an inode; the root of a mount is always 1.

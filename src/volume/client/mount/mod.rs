@@ -1,8 +1,8 @@
 //! The mount: a volume as a file system of this machine, through FUSE.
 //!
 //! The kernel caches names, figures and contents; what another client changes is told by the bricks and taken out of the kernel's
-//! caches by a thread of its own ([`Mounted::heed`]), so that two mounts of a volume see the same. Locks of processes (fcntl, flock) are kept
-//! by the kernel of each mount and not known to other mounts.
+//! caches by a thread of its own ([`Mounted::heed`]), so that two mounts of a volume see the same. Locks of processes (fcntl, flock) are held on
+//! the bricks ([`locks`]).
 
 mod attr;
 mod buffer;
@@ -10,6 +10,7 @@ mod contents;
 mod fs;
 mod inodes;
 mod listing;
+mod locks;
 mod names;
 mod virtuals;
 mod xattrs;
@@ -62,6 +63,7 @@ pub struct Mounted {
     session: Arc<Session>,
     buffers: Buffers,
     inodes: Inodes,
+    locks: locks::Locks,
     ttl: Ttl,
     notifier: OnceLock<Notifier>,
 }
@@ -95,11 +97,24 @@ impl Mounted {
     /// Takes what changed out of the kernel's caches.
     fn heed(&self, news: &Notice) {
         match news {
+            Notice::Freed => self.locks.ring(),
             Notice::Changed(gfid, name) => self.invalidate(*gfid, name.as_ref()),
+            Notice::Gone(gfid, brick) => {
+                let number = self.inodes.number(*gfid);
+                let open = self.inodes.with(number, |k| {
+                    k.kept = k.open > 0;
+                    k.kept
+                });
+                if open != Some(true) {
+                    self.session.let_go(*gfid, *brick);
+                }
+                self.invalidate(*gfid, None);
+            }
             // A brick that went leaves good copies behind.
             Notice::Brick { up: false, usable: true, .. } => {}
             // One that came may show that copies accuse each other, and what was changed on it meanwhile was told to nobody.
             Notice::Brick { .. } | Notice::Volume => {
+                self.locks.restore(&self.session);
                 for number in self.inodes.all() {
                     if let Ok(known) = self.inodes.get(number) {
                         self.invalidate(known.gfid, None);
@@ -126,7 +141,14 @@ pub fn serve(
         None => Gfid::ROOT,
     };
     let (buffers, inodes) = (Buffers::new(session.clone())?, Inodes::new(root));
-    let mounted = Arc::new(Mounted { session, buffers, inodes, ttl: options.ttl, notifier: OnceLock::new() });
+    let mounted = Arc::new(Mounted {
+        session,
+        buffers,
+        inodes,
+        locks: <_>::default(),
+        ttl: options.ttl,
+        notifier: OnceLock::new(),
+    });
     let fd = mount(options)?;
     let mut config = fuser::Config::default();
     config.acl = SessionACL::All;

@@ -50,7 +50,7 @@ impl Fs {
     }
 
     pub(super) fn node(&self, req: &Request, mode: u32, rdev: u32, target: Bytes) -> Node {
-        let (gfid, time) = (Gfid::random(), now());
+        let (gfid, time) = (self.0.inodes.newborn(), now());
         Node { gfid, mode, uid: req.uid(), gid: req.gid(), rdev, target, time, xattrs: vec![] }
     }
 

@@ -27,12 +27,16 @@ impl Set {
         let up = self.ready()?;
         let moment = self.moment();
         let fop = Fop::Lookup { parent, name: name.clone(), fresh: Gfid::random() };
-        if let Some(found) = self.trusting(moment, up, parent, &fop) {
+        // One copy is believed when it has a name, never when it has not; where names were missing, they may well be again.
+        if !self.was_missing(parent)
+            && let Some(found) = self.trusting(moment, up, parent, &fop)
+        {
             return found;
         }
         let copies = self.ask_inode(up, &fop);
         let absent: Kids =
             copies.iter().enumerate().filter(|(_, c)| matches!(c, Err(libc::ENOENT))).map(|(i, _)| i).collect();
+        self.note_missing(parent, absent == up);
         let present: Vec<Option<&Inode>> = copies.iter().map(|c| c.as_ref().ok()).collect();
         let has: Kids = present.iter().enumerate().filter(|(_, c)| c.is_some()).map(|(i, _)| i).collect();
         if has.is_empty() {

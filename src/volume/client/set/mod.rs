@@ -4,10 +4,12 @@
 //! * [`change`]: what changes copies: lock, note, do it everywhere, note who missed it.
 //! * [`look`]: names and inodes: ask the copies, weigh what they say, remember who may be read.
 //! * [`read`]: contents, from a copy that nobody accuses.
+//! * [`hold`]: locks of processes.
 //!
 //! All of it talks to bricks through a [`Wire`], and decides by [`crate::volume::replicate`]; so it runs in a simulator as well.
 
 mod change;
+mod hold;
 pub mod lease;
 mod look;
 mod read;
@@ -39,6 +41,8 @@ pub struct Set {
     pub near: Option<usize>,
     leases: Leases,
     known: Mutex<HashMap<Gfid, Known>>,
+    /// The directory in which a name was last found missing.
+    missing: Mutex<Option<Gfid>>,
     /// Counts what was forgotten: what was asked before that and answered after it is not remembered.
     forgotten: AtomicU64,
 }
@@ -54,7 +58,8 @@ struct Known {
 impl Set {
     /// A set over a wire.
     pub fn new(shape: Shape, wire: Arc<dyn Wire>, near: Option<usize>) -> Self {
-        Self { shape, wire, near, leases: Leases::default(), known: Mutex::default(), forgotten: AtomicU64::new(0) }
+        let (leases, known, missing) = (Leases::default(), Mutex::default(), Mutex::default());
+        Self { shape, wire, near, leases, known, missing, forgotten: AtomicU64::new(0) }
     }
 
     /// Whether enough bricks are up.
@@ -93,6 +98,15 @@ impl Set {
             tale::step("afr", "way-post-op", Vec::new);
         }
         self.leases.settle(&*self.wire, &self.shape, &lock);
+    }
+
+    /// Whether the last name that was asked for in this directory was missing.
+    fn was_missing(&self, dir: Gfid) -> bool {
+        *self.missing.lock().unwrap_or_else(PoisonError::into_inner) == Some(dir)
+    }
+
+    fn note_missing(&self, dir: Gfid, is_missing: bool) {
+        *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = is_missing.then_some(dir);
     }
 
     /// The moment at which something is asked.
