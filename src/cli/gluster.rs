@@ -22,7 +22,7 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use session::{Failure, Session};
+use session::{Failure, Flag, Session};
 
 /// The verb.
 pub fn main(args: &[OsString]) -> ExitCode {
@@ -31,9 +31,17 @@ pub fn main(args: &[OsString]) -> ExitCode {
     let words: Vec<String> = args.iter().map(|a| a.to_string_lossy().into_owned()).collect();
     let (mut session, words) = match Session::from_flags(words) {
         Ok(parsed) => parsed,
-        Err(text) => {
-            eprintln!("{text}");
+        Err(Flag::Says(line)) => {
+            println!("{line}");
+            return ExitCode::SUCCESS;
+        }
+        Err(Flag::Absent(flag)) => {
+            eprintln!("gluster has {flag}, terrarium does not: act on a server with `lab on SERVER gluster …`");
             return ExitCode::FAILURE;
+        }
+        Err(Flag::Unknown(flag)) => {
+            println!("unrecognized option {flag}\n{}", table::SHORT_USAGE.trim_end());
+            return ExitCode::from(255);
         }
     };
     if session.version {
@@ -75,7 +83,11 @@ fn explain(session: &Session, failure: &Failure) -> u8 {
 
 /// Reads commands until `quit` or the end of input.
 fn interactive(session: &mut Session) -> ExitCode {
-    let prompt = if std::io::stdin().is_terminal() || session.script { "gluster> " } else { "" };
+    let by_hand = std::io::stdin().is_terminal();
+    let prompt = if by_hand { "gluster> " } else { "" };
+    // What is piped in is a script: the next line is a command, and no answer.
+    session.script |= !by_hand;
+    println!("Welcome to gluster prompt, type 'help' to see the available commands.");
     let mut last = 0;
     loop {
         print!("{prompt}");

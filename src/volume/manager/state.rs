@@ -243,6 +243,9 @@ impl State {
         force: bool,
     ) -> Result<(), String> {
         let name = &volume.name;
+        if volume.kind() == Kind::Replicate && replica == volume.replica && action == Removal::Start {
+            return Err(WITHOUT_REDUCING.into());
+        }
         let found = |(host, path): &(String, String)| volume.brick(host, path).map(|(i, b)| (i, b.decommissioned));
         if let Some((host, path)) = bricks.iter().find(|b| found(b).is_none()) {
             return Err(format!("Incorrect brick {host}:{path} for volume {name}"));
@@ -338,6 +341,8 @@ impl State {
     }
 }
 
+const WITHOUT_REDUCING: &str =
+    "Removing bricks from replicate configuration is not allowed without reducing replica count explicitly.";
 const SAME_SERVER: &str = "Multiple bricks of a replicate volume are present on the same server. This setup is not optimal. Bricks should be on different nodes to have best fault tolerant configuration. Use 'force' at the end of the command if you want to override this behavior. ";
 
 /// Whether two bricks of a set are on one server.
@@ -385,10 +390,7 @@ fn judge_shrink(volume: &Volume, bricks: &[(String, String)], replica: usize, ac
         return Err("Deleting all the bricks of the volume is not allowed".into());
     }
     if volume.kind() == Kind::Replicate {
-        return Err(
-            "Removing bricks from replicate configuration is not allowed without reducing replica count explicitly."
-                .into(),
-        );
+        return Err(WITHOUT_REDUCING.into());
     }
     if count % old != 0 {
         return Err(format!("Remove brick incorrect brick count of {count} for replica {old}"));
