@@ -1,5 +1,7 @@
 //! Transactions: a change of all copies.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use bytes::Bytes;
 
 use super::lease::{self, Entered, Part};
@@ -26,6 +28,9 @@ impl Set {
     /// ENOTCONN without enough copies, EIO in split-brain, else what the bricks say.
     pub fn change_data(&self, gfid: Gfid, part: Part, fop: Fop, payload: &Bytes) -> Result<Iatt, i32> {
         let entered = self.leases.enter(&*self.wire, &self.shape, &lease::inode(gfid), part, true)?;
+        // What is looked up from here on is not kept until the change is there.
+        self.forgotten.fetch_add(1, Relaxed);
+        self.quick().forget(gfid);
         if let Err(none) = entered.good.data {
             self.leases.release(&*self.wire, &self.shape, entered);
             return Err(none.errno());
@@ -45,6 +50,8 @@ impl Set {
         };
         let (Ok(on) | Err(on)) = ended;
         self.unread(gfid, self.shape.all() - on);
+        self.forgotten.fetch_add(1, Relaxed);
+        self.quick().forget(gfid);
         self.leases.leave(&*self.wire, &self.shape, entered, Kind::Data, ended);
         outcome
     }
