@@ -9,7 +9,7 @@
 //!
 //! Read in this order: [`branch`] (the verbs a directory must have), [`names`] (what is written on disk), [`options`] and
 //! [`policy`], then [`node`] (what is remembered), [`lookup`], [`list`], [`place`] (where to write: parents, whiteouts),
-//! [`copy_up`], and the operations [`make`], [`remove`], [`rename`], [`file`]; [`reshape`] adds and removes branches of a live
+//! [`copy_up`], and the operations [`make`], [`remove`], [`rename`], [`file`] and [`open`]; [`reshape`] adds and removes branches of a live
 //! union. The core is generic over [`Branch`]; [`memory`] is a model of one; [`mount`] is the role around it: FUSE, real
 //! directories, watches, the control socket.
 //!
@@ -32,6 +32,7 @@ pub mod memory;
 pub mod mount;
 pub mod names;
 pub mod node;
+pub mod open;
 pub mod options;
 pub mod place;
 mod plink;
@@ -71,6 +72,8 @@ pub trait Host: Send + Sync + 'static {
     fn is_watched(&self) -> bool;
     /// Reports; must not wait.
     fn tell(&self, happening: Happening);
+    /// A file below was opened for writing: [`Union::rest`] should be called now and then until it says that none is left.
+    fn writing(&self) {}
 }
 
 /// The options of a union that are not branches.
