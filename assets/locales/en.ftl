@@ -157,6 +157,7 @@ container-attached = attached
 ev-union-branches = { $at }: branches { $because }
 ev-union-unmounted = { $at } is unmounted
 ev-union-resolved = { $path } is served by branch { $branch }
+ev-union-listed = { $path } is listed
 ev-union-placed = { $path } is made on branch { $branch } ({ $policy })
 ev-union-copied-up = { $path } is copied up from branch { $from } to { $to }, { $bytes } bytes
 ev-union-whiteout-made = a whiteout hides { $path }, on branch { $branch }

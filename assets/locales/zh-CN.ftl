@@ -154,6 +154,7 @@ container-attached = 进来的
 ev-union-branches = { $at }：分支 { $because }
 ev-union-unmounted = 卸载了 { $at }
 ev-union-resolved = { $path } 由分支 { $branch } 提供
+ev-union-listed = 列出了 { $path }
 ev-union-placed = { $path } 建在分支 { $branch } 上（{ $policy }）
 ev-union-copied-up = { $path } 从分支 { $from } 复制到 { $to }，{ $bytes } 字节
 ev-union-whiteout-made = 分支 { $branch } 上的 whiteout 隐藏了 { $path }

@@ -24,11 +24,17 @@ use crate::world::{Reporter, What};
 /// How long a client may take nothing of what it is sent.
 const STUCK: Duration = Duration::from_secs(30);
 
+/// How many requests that take long are carried out at once, beside those of the connections' own threads.
+const SLOW: usize = 4;
+
+/// A request that takes long: whose, what, its payload.
+type Slow = (u64, Request, bytes::Bytes);
+
 /// What serves one brick.
 pub struct Server {
     brick: Arc<Brick>,
-    machine: String,
     pushes: Queue<(Arc<Connection>, ToClient)>,
+    slow: Queue<Slow>,
     connections: Mutex<Vec<(u64, Arc<Connection>)>>,
     detail: Arc<std::sync::atomic::AtomicBool>,
     told: OnceLock<(Reporter, String)>,
@@ -45,22 +51,22 @@ struct Connection {
 }
 
 impl Server {
-    /// Serves `brick` as part of `machine` (`server1`).
+    /// Serves `brick`.
     ///
     /// # Errors
     /// If no thread can be had.
-    pub fn new(brick: Arc<Brick>, machine: &str) -> io::Result<Arc<Self>> {
+    pub fn new(brick: Arc<Brick>) -> io::Result<Arc<Self>> {
         let (pushes, waiting) = channel();
         std::thread::Builder::new().name("push".into()).spawn(move || push_all(&waiting))?;
+        let (slow, queue) = channel::<Slow>();
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..SLOW {
+            let (brick, queue) = (brick.clone(), queue.clone());
+            std::thread::Builder::new().name("slow".into()).spawn(move || take_slow(&brick, &queue))?;
+        }
         let connections = Mutex::default();
-        Ok(Arc::new(Self {
-            brick,
-            machine: machine.into(),
-            pushes,
-            connections,
-            detail: Arc::default(),
-            told: OnceLock::new(),
-        }))
+        let (detail, told) = (Arc::default(), OnceLock::new());
+        Ok(Arc::new(Self { brick, pushes, slow, connections, detail, told }))
     }
 
     /// The brick.
@@ -92,7 +98,8 @@ impl Server {
         stream.set_write_timeout(Some(STUCK))?;
         let mut reader = BufReader::with_capacity(1 << 16, stream.try_clone()?);
         let dial: Dial = crate::world::wire::read_frame(&mut reader)?;
-        let sender = Sender::new(&self.machine, &dial.from);
+        // Links know both by the names that the client dialled with.
+        let sender = Sender::new(&dial.to, &dial.from);
         let pushes = self.pushes.clone();
         let connection = Arc::new_cyclic(|this| Connection {
             stream: Mutex::new(stream),
@@ -122,10 +129,8 @@ impl Server {
             let (request, payload): (Request, _) = frame.open()?;
             self.tell(&frame.id, &request, payload.len());
             if request.fops.iter().any(|f| matches!(f, Fop::Fsync { .. } | Fop::Crawl { .. })) {
-                let brick = self.brick.clone();
-                std::thread::Builder::new()
-                    .name("slow".into())
-                    .spawn(move || brick.handle(session, request, payload))?;
+                // The threads end with the process only.
+                let _ = self.slow.send((session, request, payload));
             } else {
                 self.brick.handle(session, request, payload);
             }
@@ -159,12 +164,29 @@ impl Server {
         let answer: Result<Value, String> = match ask {
             BrickAsk::Clients => Ok(self.clients()),
             BrickAsk::Profile { peek } => Ok(self.brick.counters.profile(peek)),
-            BrickAsk::Top { .. } => Err("this brick keeps no list of its most used files".into()),
-            BrickAsk::TopClear | BrickAsk::Reconfigure(_) => Ok(Value::Null),
+            BrickAsk::ProfileClear => {
+                self.brick.counters.clear();
+                Ok(Value::Null)
+            }
+            BrickAsk::Top { what, count } => Ok(self.top(&what, count)),
+            BrickAsk::TopClear => {
+                self.brick.counters.forget_uses();
+                Ok(Value::Null)
+            }
+            BrickAsk::Reconfigure(_) => Ok(Value::Null),
             BrickAsk::Fds => Ok(json!([])),
             BrickAsk::Blame { client } => self.brick.blame_root(&client).map(|()| Value::Null),
         };
         connection.reply(&frame.id, &answer)
+    }
+
+    /// What clients used most, by path.
+    fn top(&self, what: &str, count: usize) -> Value {
+        let used = self.brick.counters.top(what, count).into_iter().filter_map(|(gfid, n)| {
+            let path = self.brick.store.path_of(gfid).ok()?;
+            Some(json!([n, String::from_utf8_lossy(&path)]))
+        });
+        used.collect()
     }
 
     fn clients(&self) -> Value {
@@ -228,6 +250,14 @@ impl Outbox for Connection {
             (ToClient::Answer { .. }, _) | (_, None) => self.write(message, payload),
             (_, Some(this)) => drop(self.pushes.send((this, message.clone()))),
         }
+    }
+}
+
+fn take_slow(brick: &Brick, queue: &Mutex<Receiver<Slow>>) {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((session, request, payload)) = next else { return };
+        brick.handle(session, request, payload);
     }
 }
 

@@ -217,6 +217,13 @@ pub fn write_at(fd: RawFd, offset: u64, mut data: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// sync_file_range(2): begins to write these bytes to the disk and waits for nothing. Only a hint: what it says is not asked.
+pub fn begin_sync(fd: RawFd, offset: u64, size: usize) {
+    let (at, n) = (offset as libc::off64_t, size as libc::off64_t);
+    // SAFETY: numbers only.
+    unsafe { libc::sync_file_range(fd, at, n, libc::SYNC_FILE_RANGE_WRITE) };
+}
+
 /// ftruncate(2).
 pub fn truncate(fd: RawFd, size: u64) -> Result<()> {
     let size = libc::off_t::try_from(size).map_err(|_| libc::EFBIG)?;

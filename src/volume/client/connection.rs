@@ -5,7 +5,7 @@
 //! ([`Connection::kick`]: a brick that is being started may not listen yet). Callers write to the socket themselves and sleep until all their answers are there.
 
 use std::collections::HashMap;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::Sender as Queue;
@@ -31,14 +31,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Whom to connect to, and how to present oneself.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Where this client runs.
+    /// This client, as links know it.
     pub from: String,
-    /// The brick's server.
+    /// The brick's name.
     pub to: String,
     /// What to say first.
     pub hello: Hello,
-    /// How long a brick may be silent before it is given up.
-    pub ping_timeout: Duration,
 }
 
 /// What a connection tells its owner, with the brick's number in the owner's counting.
@@ -95,6 +93,21 @@ impl Gather {
 struct Link {
     stream: TcpStream,
     epoch: u64,
+    /// Messages for which nobody waits: they go with the next one, or when they are flushed.
+    later: Vec<u8>,
+}
+
+/// Payloads up to this are gathered with what goes before them.
+const SMALL: usize = 16 << 10;
+
+impl Link {
+    fn flush(&mut self) -> io::Result<()> {
+        if !self.later.is_empty() {
+            self.stream.write_all(&self.later)?;
+            self.later.clear();
+        }
+        Ok(())
+    }
 }
 
 /// A brick.
@@ -109,6 +122,8 @@ pub struct Connection {
     epochs: AtomicU64,
     epoch: AtomicU64,
     heard: Mutex<Instant>,
+    /// For how many milliseconds a brick may be silent before it is given up.
+    patience: AtomicU64,
     blaming: AtomicBool,
     words: Queue<(usize, Word)>,
     kicked: (Mutex<bool>, Condvar),
@@ -132,6 +147,7 @@ impl Connection {
             epochs: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             heard: Mutex::new(Instant::now()),
+            patience: AtomicU64::new(42_000),
             blaming: AtomicBool::new(true),
             words,
             kicked: <_>::default(),
@@ -187,6 +203,7 @@ impl Connection {
     /// Lets what is under way end, then drops the connection; it comes back at once, perhaps another way.
     pub fn reroute(&self) {
         let until = Instant::now() + Duration::from_secs(2);
+        self.flush();
         let mut link = guard(&self.link);
         while !guard(&self.pending).is_empty() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(2));
@@ -214,16 +231,19 @@ impl Connection {
         let sender = Sender::new(from, to);
         let request = Request { id: 1, fops: vec![Fop::Hello(hello.clone())] };
         sender.send(&mut writer, "SETVOLUME", <_>::default(), &request, &[])?;
+        // On a link that is cut, and from a brick that is stopped, no answer ever comes.
+        stream.set_read_timeout(Some(PATIENCE))?;
         let mut reader = BufReader::with_capacity(1 << 17, stream);
         let (answer, _): (ToClient, Bytes) = read_frame(&mut reader)?.open()?;
         let ToClient::Answer { results, .. } = answer else { return Err(io::ErrorKind::InvalidData.into()) };
         let Some(Ok(Reply::Welcome { blaming })) = results.first() else {
             return Err(io::ErrorKind::PermissionDenied.into());
         };
+        reader.get_ref().set_read_timeout(None)?;
         self.blaming.store(*blaming, Relaxed);
         let epoch = self.epochs.fetch_add(1, Relaxed) + 1;
         *guard(&self.heard) = Instant::now();
-        *guard(&self.link) = Some(Link { stream: writer, epoch });
+        *guard(&self.link) = Some(Link { stream: writer, epoch, later: vec![] });
         self.epoch.store(epoch, Relaxed);
         let _ = self.words.send((self.number, Word::Up));
         loop {
@@ -274,16 +294,20 @@ impl Connection {
         self.blaming.load(Relaxed)
     }
 
+    /// How long the brick may be silent before it is given up (`network.ping-timeout`).
+    pub fn set_patience(&self, patience: Duration) {
+        self.patience.store(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX), Relaxed);
+    }
+
     /// Whether messages carry notes for those who watch the link.
     pub fn set_detail(&self, on: bool) {
         self.detail.store(on, Relaxed);
     }
 
     /// Sends fops; the answer goes to its place in `gather`. `epoch`: the connection that is meant; 0: any.
-    pub fn send(&self, epoch: u64, fops: Vec<Fop>, payload: &[u8], gather: Option<(&Arc<Gather>, usize)>) {
-        // Nobody answers a request without a number.
-        let id = if gather.is_some() { self.next.fetch_add(1, Relaxed) } else { 0 };
-        match self.write(id, epoch, fops, payload, gather) {
+    pub fn send(&self, epoch: u64, fops: Vec<Fop>, payload: &[u8], (gather, place): (&Arc<Gather>, usize)) {
+        let id = self.next.fetch_add(1, Relaxed);
+        match self.write(id, epoch, fops, payload, Some((gather, place))) {
             Ok(true) => return,
             Ok(false) => {}
             Err(_) => {
@@ -293,8 +317,21 @@ impl Connection {
                 }
             }
         }
-        if let Some((gather, place)) = gather {
-            gather.put(place, Answer::lost());
+        gather.put(place, Answer::lost());
+    }
+
+    /// Sends fops for whose answer nobody waits, with the next message or at the next [`Connection::flush`].
+    pub fn post(&self, epoch: u64, fops: Vec<Fop>) {
+        // Nobody answers a request without a number.
+        if self.write(0, epoch, fops, &[], None).is_err() {
+            self.drop_link();
+        }
+    }
+
+    /// Sends what was posted.
+    pub fn flush(&self) {
+        if guard(&self.link).as_mut().is_some_and(|link| link.flush().is_err()) {
+            self.drop_link();
         }
     }
 
@@ -326,7 +363,15 @@ impl Connection {
         let note = if self.detail.load(Relaxed) { note(&fops, payload.len()) } else { <_>::default() };
         let request = Request { id, fops };
         let sender = Sender::new(&self.target.from, &self.target.to);
-        sender.send(&mut link.stream, kind, note, &request, payload)?;
+        if payload.len() > SMALL {
+            link.flush()?;
+            sender.send(&mut link.stream, kind, note, &request, payload)?;
+            return Ok(true);
+        }
+        sender.send(&mut link.later, kind, note, &request, payload)?;
+        if gather.is_some() || link.later.len() > SMALL {
+            link.flush()?;
+        }
         Ok(true)
     }
 
@@ -336,7 +381,7 @@ impl Connection {
             return;
         }
         let silent = guard(&self.heard).elapsed();
-        if silent > self.target.ping_timeout {
+        if silent > Duration::from_millis(self.patience.load(Relaxed)) {
             self.drop_link();
         } else if silent >= Duration::from_millis(900)
             && let Ok(mut link) = self.link.try_lock()

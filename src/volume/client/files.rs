@@ -37,6 +37,21 @@ impl Graph {
     }
 }
 
+/// A directory is on every set, and each notes only the changes of its own names: what one set tells of it is completed by
+/// what the others do. Its times are the youngest.
+fn merged(graph: &Graph, place: usize, mut found: Found) -> Found {
+    let others = graph.sets.iter().enumerate().filter(|(i, _)| *i != place);
+    for other in others.filter_map(|(_, set)| set.stat(found.inode.gfid).ok()) {
+        let (own, more) = (&mut found.inode.iatt, other.inode.iatt);
+        own.mtime = own.mtime.max(more.mtime);
+        own.ctime = own.ctime.max(more.ctime);
+        own.atime = own.atime.max(more.atime);
+        own.nlink = own.nlink.max(more.nlink);
+        found.needs_heal |= other.needs_heal;
+    }
+    found
+}
+
 /// A volume's tree.
 pub struct Files {
     graph: RwLock<Arc<Graph>>,
@@ -105,9 +120,10 @@ impl Files {
             return Ok(found);
         }
         let (place, found) = self.search(&graph, gfid)?;
-        if !found.inode.iatt.is_dir() {
-            self.known().places.insert(gfid, place);
+        if found.inode.iatt.is_dir() {
+            return Ok(merged(&graph, place, found));
         }
+        self.known().places.insert(gfid, place);
         Ok(found)
     }
 

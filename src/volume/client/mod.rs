@@ -17,6 +17,8 @@ pub mod migrate;
 pub mod mount;
 pub mod net;
 pub mod role;
+mod scrub;
+mod scrubber;
 pub mod session;
 pub mod set;
 pub mod shd;

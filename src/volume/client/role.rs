@@ -103,7 +103,8 @@ pub(super) fn start(
     };
     let reporter =
         Reporter::connect(&socket_path(), introduction, answering).unwrap_or_else(|_| Reporter::silent(name));
-    let options = Options { source: source.clone(), process: process.into(), machine: machine.into() };
+    let options =
+        Options { source: source.clone(), process: process.into(), machine: machine.into(), name: name.into() };
     let session = Session::start(volume, options, reporter, notice)?;
     let _ = shared.set(Arc::downgrade(&session));
     Ok(session)
@@ -111,7 +112,7 @@ pub(super) fn start(
 
 fn answer(session: Option<&Session>, ask: &Ask) -> Result<serde_json::Value, String> {
     match (ask, session) {
-        (Ask::Route { to, via }, Some(session)) => session.route(to, *via),
+        (Ask::Route { via, .. }, Some(session)) => session.route(*via),
         (Ask::Detail(on), Some(session)) => session.set_detail(*on),
         (Ask::Speed(speed), Some(session)) => session.teller.set_speed(*speed),
         (Ask::Freeze(frozen), Some(session)) => session.teller.set_frozen(*frozen),

@@ -11,7 +11,7 @@ use super::connection::{Connection, Target, Word};
 use super::copies;
 use super::files::{Files, Graph};
 use super::manager::{self, Source};
-use super::net::Net;
+use super::net::{Bell, Net};
 use super::set::Set;
 use super::tale::{self, Teller};
 use crate::volume::definition::{Brick, Volume};
@@ -30,6 +30,8 @@ pub struct Options {
     pub process: String,
     /// The machine that the client runs on.
     pub machine: String,
+    /// The process as the keeper and the links know it: `mount:/mnt/gv0`.
+    pub name: String,
 }
 
 /// What a client's owner may want to know at once.
@@ -63,6 +65,7 @@ pub struct Session {
     /// Tells what requests do on their way.
     pub teller: Arc<Teller>,
     words: Queue<(usize, Word)>,
+    bell: Arc<Bell>,
     links: Mutex<Links>,
     reporter: Reporter,
 }
@@ -74,7 +77,8 @@ struct Links {
     /// Number → the set's wire and the set.
     seats: HashMap<usize, Seat>,
     next: usize,
-    routes: HashMap<String, SocketAddr>,
+    /// The switch, if messages pass it.
+    via: Option<SocketAddr>,
 }
 
 #[derive(Clone)]
@@ -97,11 +101,13 @@ impl Session {
     ) -> io::Result<Arc<Self>> {
         let (words, heard) = channel();
         let empty = Graph { volume: volume.clone(), sets: vec![] };
-        let links = Mutex::default();
+        let (links, bell) = (Mutex::default(), Arc::new(Bell::default()));
         let (files, client, teller) = (Files::new(empty), Gfid::random(), Teller::new(reporter.clone()));
-        let session = Arc::new(Self { files, options, client, teller, words, links, reporter });
+        let session = Arc::new(Self { files, options, client, teller, words, bell, links, reporter });
         session.take(volume)?;
-        let (one, two) = (Arc::downgrade(&session), Arc::downgrade(&session));
+        let (one, two, three) = (Arc::downgrade(&session), Arc::downgrade(&session), Arc::downgrade(&session));
+        let bell = session.bell.clone();
+        std::thread::Builder::new().name("post".into()).spawn(move || flush(&three, &bell))?;
         std::thread::Builder::new().name("words".into()).spawn(move || listen(&one, &heard, &notice))?;
         std::thread::Builder::new().name("janitor".into()).spawn(move || tidy(&two))?;
         Ok(session)
@@ -122,8 +128,12 @@ impl Session {
             && shapes(&old.volume) == shapes(&volume);
         if same {
             let sets = old.sets.clone();
+            let patience = patience(&volume);
             self.files.switch(Graph { volume, sets });
-            self.links().by_brick.values().for_each(|(_, c)| c.kick());
+            for (_, connection) in self.links().by_brick.values() {
+                connection.set_patience(patience);
+                connection.kick();
+            }
             return Ok(());
         }
         let mut sets = Vec::new();
@@ -131,7 +141,7 @@ impl Session {
         for (n, bricks) in volume.sets().enumerate() {
             let kids: Vec<(usize, Arc<Connection>)> =
                 bricks.iter().map(|brick| self.connection(&volume, brick)).collect::<io::Result<_>>()?;
-            let net = Arc::new(Net::new(kids.iter().map(|(_, c)| c.clone()).collect()));
+            let net = Arc::new(Net::new(kids.iter().map(|(_, c)| c.clone()).collect(), self.bell.clone()));
             let near = bricks.iter().position(|b| b.host == self.options.machine);
             let set = Arc::new(Set::new(shape(&volume, n), net.clone(), near));
             for (i, (number, _)) in kids.iter().enumerate() {
@@ -149,6 +159,7 @@ impl Session {
             stays
         });
         links.seats = seats;
+        links.by_brick.values().for_each(|(_, c)| c.set_patience(patience(&volume)));
         drop(links);
         old.sets.iter().for_each(|set| set.tidy(None));
         self.files.switch(Graph { volume, sets });
@@ -166,34 +177,23 @@ impl Session {
         let number = links.next;
         drop(links);
         let hello = Hello { client: self.client, process: self.options.process.clone(), brick: brick.path.clone() };
-        let seconds = options::value(volume, "network.ping-timeout").trim().parse().unwrap_or(42);
-        let target = Target {
-            from: self.options.machine.clone(),
-            to: brick.host.clone(),
-            hello,
-            ping_timeout: Duration::from_secs(u64::max(seconds, 1)),
-        };
+        let target = Target { from: self.options.name.clone(), to: brick.name(), hello };
         let (own, source, from) = (Arc::downgrade(self), self.options.source.clone(), self.options.machine.clone());
         let brick = brick.clone();
         let locate = Box::new(move || locate(&own, &source, &from, &brick));
         let connection = Connection::start(number, target, locate, self.words.clone())?;
+        connection.set_patience(patience(volume));
         self.links().by_brick.insert(key, (number, connection.clone()));
         Ok((number, connection))
     }
 
-    /// Reach a machine through this address from now on, or directly.
-    pub fn route(&self, to: &str, via: Option<SocketAddr>) {
+    /// Reach bricks through this address from now on, or directly.
+    pub fn route(&self, via: Option<SocketAddr>) {
         let mut links = self.links();
-        match via {
-            Some(via) => links.routes.insert(to.into(), via),
-            None => links.routes.remove(to),
-        };
-        let affected: Vec<_> = links
-            .by_brick
-            .iter()
-            .filter(|((name, _), _)| name.split(':').next() == Some(to))
-            .map(|(_, (_, c))| c.clone())
-            .collect();
+        if std::mem::replace(&mut links.via, via) == via {
+            return;
+        }
+        let affected: Vec<_> = links.by_brick.values().map(|(_, c)| c.clone()).collect();
         drop(links);
         self.files.graph().sets.iter().for_each(|set| set.tidy(None));
         affected.iter().for_each(|c| c.reroute());
@@ -252,7 +252,8 @@ impl Session {
         let kept = links.by_brick.values().find(|(n, _)| *n == number).map(|(_, c)| c.clone());
         drop(links);
         if let Some(connection) = kept {
-            connection.send(0, vec![Fop::Close { gfid }], &[], None);
+            connection.post(0, vec![Fop::Close { gfid }]);
+            connection.flush();
         }
     }
 
@@ -269,7 +270,10 @@ impl Session {
     /// Ends all connections.
     pub fn end(&self) {
         self.files.graph().sets.iter().for_each(|set| set.tidy(None));
-        self.links().by_brick.values().for_each(|(_, c)| c.end());
+        for (_, connection) in self.links().by_brick.values() {
+            connection.flush();
+            connection.end();
+        }
     }
 
     fn hear(&self, number: usize, word: Word) -> Option<Notice> {
@@ -284,6 +288,8 @@ impl Session {
             Word::Freed => Some(Notice::Freed),
             Word::Contention(lock) => {
                 seat.set.wanted(&lock);
+                // It may have been given back already, and wait here for company.
+                seat.net.flush();
                 None
             }
             Word::Gone(gfid) => {
@@ -307,6 +313,12 @@ impl Session {
     }
 }
 
+/// How long a brick may be silent before it is given up.
+fn patience(volume: &Volume) -> Duration {
+    let seconds = options::value(volume, "network.ping-timeout").trim().parse().unwrap_or(42);
+    Duration::from_secs(u64::max(seconds, 1))
+}
+
 /// What of a volume its sets' shapes follow from.
 fn shapes(volume: &Volume) -> Vec<(Shape, Vec<String>)> {
     let one = |(n, bricks): (usize, &[Brick])| (shape(volume, n), bricks.iter().map(Brick::name).collect());
@@ -326,7 +338,7 @@ pub fn shape(volume: &Volume, set: usize) -> Shape {
 
 fn locate(session: &Weak<Session>, source: &Source, from: &str, brick: &Brick) -> io::Result<SocketAddr> {
     let session = session.upgrade().ok_or(io::ErrorKind::NotConnected)?;
-    let via = session.links().routes.get(&brick.host).copied();
+    let via = session.links().via;
     match via {
         Some(via) => Ok(via),
         None => manager::locate(source, from, brick),
@@ -338,6 +350,18 @@ fn listen(session: &Weak<Session>, heard: &Receiver<(usize, Word)>, notice: &dyn
         let Some(session) = session.upgrade() else { return };
         if let Some(news) = session.hear(number, word) {
             notice(news);
+        }
+    }
+}
+
+/// Sends what was posted and found no company.
+fn flush(session: &Weak<Session>, bell: &Bell) {
+    loop {
+        let rang = bell.wait(Duration::from_secs(1));
+        let Some(session) = session.upgrade() else { return };
+        if rang {
+            let connections: Vec<_> = session.links().by_brick.values().map(|(_, c)| c.clone()).collect();
+            connections.iter().for_each(|c| c.flush());
         }
     }
 }

@@ -289,7 +289,11 @@ impl Store {
         match &over {
             Some((over, s)) if s.st_mode & libc::S_IFMT == libc::S_IFDIR => self.drop_dir_handle(*over)?,
             Some((over, s)) if s.st_nlink <= 2 => self.drop_handle(*over, keep(*over))?,
-            Some((over, _)) => self.drop_name(&self.inode(*over)?, to, newname),
+            Some((over, _)) => {
+                let place = self.inode(*over)?;
+                self.drop_name(&place, to, newname);
+                self.set_times(*over, &place, None, None, Some(time))?;
+            }
             None => {}
         }
         if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {

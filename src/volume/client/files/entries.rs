@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Files, Graph};
+use super::{Files, Graph, merged};
 use crate::volume::Happening;
 use crate::volume::client::set::Found;
 use crate::volume::client::tale;
@@ -30,6 +30,7 @@ impl Files {
         };
         match found {
             Ok(found) if found.inode.linkto.is_some() => self.follow(&graph, dir, name, &found),
+            Ok(found) if found.inode.iatt.is_dir() => Ok(merged(&graph, hashed.unwrap_or_default(), found)),
             Ok(found) => Ok(self.seen(hashed.unwrap_or_default(), found)),
             Err(libc::ENOENT) if hashed.is_some_and(|at| is_current(&layout, at, &graph)) => Err(libc::ENOENT),
             Err(libc::ENOENT | libc::ENOTCONN) => self.everywhere(&graph, dir, name, hashed),

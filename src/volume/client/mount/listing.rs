@@ -25,12 +25,11 @@ impl Fs {
     }
 
     /// The inode of an entry of a listing, and how long it may be believed. A listing comes from one copy: what copies may
-    /// dispute is looked up, and what cannot be (split-brain) is told by its name alone.
+    /// dispute, and a directory that is on several sets, is looked up, and what cannot be (split-brain) is told by its name alone.
     fn listed(&self, dir: INodeNo, entry: &Entry) -> (Option<Inode>, Duration) {
-        let sure = entry
-            .inode
-            .as_ref()
-            .filter(|i| i.blame.is_empty() && self.0.trusts_listings() && !self.0.buffers.is_dirty(i.gfid));
+        let whole = |i: &Inode| !i.iatt.is_dir() || self.0.session.files.graph().sets.len() == 1;
+        let clean = |i: &Inode| i.blame.is_empty() && !self.0.buffers.is_dirty(i.gfid);
+        let sure = entry.inode.as_ref().filter(|i| whole(i) && clean(i) && self.0.trusts_listings());
         if let Some(inode) = sure {
             return (Some(inode.clone()), self.0.ttl.entry);
         }
