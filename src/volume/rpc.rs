@@ -193,6 +193,12 @@ pub enum Fop {
         /// The identity that the file gets if it was put on the brick by hand and has none.
         fresh: Gfid,
     },
+    /// After a [`Fop::Lookup`]: the contents of what it found, if that is a file of no more bytes. Gives [`Reply::Data`], else
+    /// [`Reply::Done`].
+    Content {
+        /// How many bytes at most.
+        most: u32,
+    },
     /// An inode by its gfid. Gives [`Reply::Inode`]; ENOENT.
     Stat {
         /// The inode.
@@ -582,7 +588,7 @@ impl Fop {
             Self::Readdir { plus: true, .. } => "READDIRP",
             Self::Readdir { .. } => "READDIR",
             Self::Readlink { .. } => "READLINK",
-            Self::Read { .. } => "READ",
+            Self::Read { .. } | Self::Content { .. } => "READ",
             Self::Write { .. } => "WRITE",
             Self::Truncate { .. } => "TRUNCATE",
             Self::Setattr { .. } => "SETATTR",

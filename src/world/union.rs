@@ -80,7 +80,11 @@ impl Picture {
 impl Mount {
     fn apply(&mut self, happening: &Happening) {
         match happening {
-            Happening::Branches { branches, options, .. } => {
+            Happening::Branches { branches, options, because, .. } => {
+                // A mount that was killed says no farewell: what was counted of it ends here.
+                if because == "mount" {
+                    *self = Self { who: std::mem::take(&mut self.who), ..Self::default() };
+                }
                 if self.branches.len() != branches.len() {
                     self.names.clear();
                     self.order.clear();
@@ -222,6 +226,16 @@ mod tests {
         let mount = &picture.mounts["/mnt"];
         assert_eq!((mount.names.len(), mount.order.len()), (NAMES, NAMES));
         assert!(!mount.names.contains_key("/0"), "the oldest name is forgotten");
+    }
+
+    #[test]
+    fn a_union_that_is_mounted_again_after_a_kill_is_counted_anew() {
+        let mut picture = Picture::default();
+        let whiteout = Happening::WhiteoutMade { at: "/mnt".into(), path: "/a".into(), branch: 0 };
+        picture.apply("mount:/mnt", 1, &whiteout);
+        let (at, options, because) = ("/mnt".into(), String::new(), "mount".into());
+        picture.apply("mount:/mnt", 2, &Happening::Branches { at, branches: vec![], options, because });
+        assert_eq!((picture.mounts["/mnt"].whiteouts, picture.mounts["/mnt"].names.len()), (0, 0));
     }
 
     #[test]

@@ -31,6 +31,8 @@ use crate::world::{Reporter, What};
 
 /// How often the processes are looked at while somebody watches.
 const LOOK: Duration = Duration::from_millis(500);
+/// While no process comes or goes in the world, only every so many looks are thorough.
+const REST: u32 = 4;
 /// How many of a container's processes are reported by name.
 const SHOWN_PROCESSES: usize = 32;
 /// How long a command may take to say what it wants.
@@ -50,6 +52,8 @@ pub struct Monitor {
     taken: Vec<bool>,
     log: Option<fs::File>,
     reporter: Reporter,
+    everybody: Vec<i32>,
+    turns: u32,
     processes: Vec<(i32, String)>,
     room: Room,
     layers: Vec<String>,
@@ -112,6 +116,8 @@ impl Monitor {
             clients: Vec::new(),
             log,
             reporter: Reporter::silent(&launch.place.name),
+            everybody: Vec::new(),
+            turns: 0,
             processes: Vec::new(),
             room: Room::default(),
             layers: Vec::new(),
@@ -124,6 +130,7 @@ impl Monitor {
 
     /// Watches until the container ends; gives pid 1's exit code.
     pub fn watch(mut self, launch: &Launch) -> i32 {
+        drop(self.running.holder.take());
         self.introduce(launch);
         while !self.turn(launch).unwrap_or(true) {}
         let code = waitpid(Pid::from_raw(self.running.pid), None).map_or(1, start::code_of);
@@ -311,6 +318,12 @@ impl Monitor {
 
     /// Reports what has changed in the container: its processes, its mounts, its own branch.
     fn look(&mut self, launch: &Launch) {
+        self.turns += 1;
+        let all = freeze::everybody();
+        if all == self.everybody && !self.turns.is_multiple_of(REST) {
+            return;
+        }
+        self.everybody = all;
         self.look_at_room(launch);
         let branch = layers::writable(&self.layers).map(String::from);
         if let Some((branch, (bytes, names))) = branch.and_then(|path| Some((path.clone(), self.gauge.changed(&path)?)))

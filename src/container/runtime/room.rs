@@ -178,10 +178,13 @@ fn make_place(mount: &Mount) -> io::Result<()> {
         _ if target.symlink_metadata().is_ok() => Ok(()),
         None => Ok(()),
         Some(Create::Dir) => make_dir(target),
-        Some(Create::File) => {
-            make_dir(target.parent().unwrap_or(target))?;
-            fs::File::create(target).map(drop)
-        }
+        Some(Create::File) => match fs::File::create(target) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                make_dir(target.parent().unwrap_or(target))?;
+                fs::File::create(target).map(drop)
+            }
+            made => made.map(drop),
+        },
     }
 }
 

@@ -148,7 +148,10 @@ impl Brick {
             } else {
                 let (name, clock) = (fop.name(), std::time::Instant::now());
                 self.note_use(&fop);
-                let result = self.fop(work.session, fop, &work.payload, &mut read);
+                let result = match fop {
+                    Fop::Content { most } => Ok(self.content(work.done.last(), most, &mut read)),
+                    fop => self.fop(work.session, fop, &work.payload, &mut read),
+                };
                 self.counters.note(name, clock.elapsed(), result.as_ref().ok(), work.payload.len());
                 work.done.push(result);
             }
@@ -175,6 +178,20 @@ impl Brick {
                 self.counters.used("readdir", *gfid);
             }
             _ => {}
+        }
+    }
+
+    /// The contents of what was just found, if they are few.
+    fn content(&self, found: Option<&Result<Reply, i32>>, most: u32, read: &mut Option<Vec<u8>>) -> Reply {
+        let Some(Ok(Reply::Inode(inode))) = found else { return Reply::Done };
+        let few = inode.iatt.is_file() && inode.linkto.is_none() && (1..=u64::from(most)).contains(&inode.iatt.size);
+        match few.then(|| self.store.read(inode.gfid, 0, most)) {
+            Some(Ok(data)) => {
+                let length = u32::try_from(data.len()).unwrap_or(most);
+                *read = Some(data);
+                Reply::Data(length)
+            }
+            _ => Reply::Done,
         }
     }
 
@@ -212,7 +229,7 @@ impl Brick {
         let inode = |inode: Inode| Reply::Inode(Box::new(inode));
         match fop {
             Fop::Hello(hello) => self.welcome(session, hello),
-            Fop::Ping | Fop::Lock { .. } | Fop::Unlock { .. } => Ok(Reply::Done),
+            Fop::Ping | Fop::Lock { .. } | Fop::Unlock { .. } | Fop::Content { .. } => Ok(Reply::Done),
             Fop::Lookup { parent, name, fresh } => {
                 self.look(session, parent);
                 let found = store.lookup(parent, &name, fresh)?;

@@ -15,6 +15,8 @@ use super::super::Scene;
 /// The least width of a column, and the most columns.
 const NARROWEST: usize = 12;
 const MOST: usize = 5;
+/// Stands where a column has nothing of a name.
+const NOTHING: &str = "-";
 
 /// What a column shows: a branch by its index, or the container's view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,15 +37,18 @@ pub fn lines(scene: &Scene<'_>, name: &str, mount: &Mount, width: usize) -> Vec<
         Line::from_iter(std::iter::once(scene.span(Paint::Dim, "    ")).chain(spans))
     };
     let mut lines = vec![row(columns.iter().map(|column| heading(*column, name, mount)).collect())];
-    let mut folder = "";
-    for path in changed(mount) {
-        let Some(served) = mount.names.get(path) else { continue };
-        let (above, last) = path.rsplit_once('/').unwrap_or(("", path));
-        if above != folder {
-            folder = above;
-            lines.push(Line::from(scene.span(Paint::Dim, format!("    {}:", clip(above, width.saturating_sub(6))))));
+    let mut folder = None;
+    for (above, last) in changed(mount) {
+        let Some(served) = mount.names.get(&format!("{above}/{last}")) else { continue };
+        let cells: Vec<_> = columns.iter().map(|column| cell(*column, last, served, mount)).collect();
+        if cells.iter().all(|(_, text)| text == NOTHING) {
+            continue;
         }
-        lines.push(row(columns.iter().map(|column| cell(*column, last, served, mount)).collect()));
+        if folder.replace(above) != Some(above) {
+            let shown = if above.is_empty() { "/" } else { above };
+            lines.push(Line::from(scene.span(Paint::Dim, format!("    {}:", clip(shown, width.saturating_sub(6))))));
+        }
+        lines.push(row(cells));
     }
     lines
 }
@@ -68,8 +73,8 @@ fn short(branch: &BranchInfo) -> &str {
     parts.next().filter(|part| !part.is_empty()).unwrap_or(&branch.path)
 }
 
-/// The names that changed since the mount, as far as they are remembered, sorted.
-fn changed(mount: &Mount) -> BTreeSet<&str> {
+/// The names that changed since the mount, as far as they are remembered: (folder, name), sorted.
+fn changed(mount: &Mount) -> BTreeSet<(&str, &str)> {
     let names = mount.recent.iter().flat_map(|(_, happening)| match happening {
         Happening::Placed { path, .. }
         | Happening::CopiedUp { path, .. }
@@ -79,7 +84,13 @@ fn changed(mount: &Mount) -> BTreeSet<&str> {
         Happening::Renamed { from, to, .. } => vec![from.as_str(), to.as_str()],
         _ => Vec::new(),
     });
-    names.collect()
+    names.filter(|path| !is_below_a_gone_one(mount, path)).filter_map(|path| path.rsplit_once('/')).collect()
+}
+
+/// Whether a folder above the name is there no more: it was renamed or removed with all that was in it.
+fn is_below_a_gone_one(mount: &Mount, path: &str) -> bool {
+    let above = path.match_indices('/').map(|(at, _)| &path[..at]);
+    above.filter_map(|folder| mount.names.get(folder)).any(|served| served.branch.is_none())
 }
 
 /// What a column shows of a name.
@@ -90,12 +101,12 @@ fn cell(column: Column, name: &str, served: &Served, mount: &Mount) -> (Paint, S
     match column {
         Column::View => match served.branch {
             Some(_) => (Paint::Good, format!("▪ {name}")),
-            None => (Paint::Dim, "-".into()),
+            None => (Paint::Dim, NOTHING.into()),
         },
         Column::Branch(i) if served.whiteouts.contains(&i) => (Paint::Bad, format!("W .wh.{name}")),
         Column::Branch(i) if served.branch == Some(i) => (Paint::Good, format!("▪ {name}")),
         Column::Branch(i) if below(i) => (Paint::Text, format!("▫ {name}")),
-        Column::Branch(_) => (Paint::Dim, "-".into()),
+        Column::Branch(_) => (Paint::Dim, NOTHING.into()),
     }
 }
 

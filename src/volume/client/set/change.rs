@@ -1,5 +1,7 @@
 //! Transactions: a change of all copies.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use bytes::Bytes;
 
 use super::lease::{self, Entered, Part};
@@ -29,6 +31,9 @@ impl Set {
         // A single copy has nobody who could miss something.
         let noting = self.shape.len() > 1;
         let entered = self.leases.enter(&*self.wire, &self.shape, &lease::inode(gfid), part, noting)?;
+        // What is looked up from here on is not kept until the change is there.
+        self.forgotten.fetch_add(1, Relaxed);
+        self.quick().forget(gfid);
         if let Err(none) = entered.good.data {
             self.leases.release(&*self.wire, &self.shape, entered);
             return Err(none.errno());
@@ -50,6 +55,8 @@ impl Set {
         };
         let (Ok(on) | Err(on)) = ended;
         self.unread(gfid, self.shape.all() - on);
+        self.forgotten.fetch_add(1, Relaxed);
+        self.quick().forget(gfid);
         self.leases.leave(&*self.wire, &self.shape, entered, Kind::Data, ended);
         outcome
     }

@@ -57,10 +57,17 @@ impl Set {
             return None;
         }
         let kid = self.preferred(gfid, up - self.shape.arbiters)?;
-        let answers = self.wire.ask(Kids::one(kid), std::slice::from_ref(fop));
-        let Ok(Reply::Inode(inode)) = answers[0].1.last() else { return None };
+        let content = (matches!(fop, Fop::Lookup { .. }) && self.quick().is_wanted())
+            .then_some(Fop::Content { most: super::quick::SMALL });
+        let fops: Vec<Fop> = [fop.clone()].into_iter().chain(content).collect();
+        let (_, mut answer) = self.wire.ask(Kids::one(kid), &fops).swap_remove(0);
+        let data = std::mem::take(&mut answer.data);
+        let Some(Ok(Reply::Inode(inode))) = answer.results.first() else { return None };
         if !inode.blame.iter().all(|(slot, _)| slot == "dirty") {
             return None;
+        }
+        if !data.is_empty() {
+            self.keep(moment, inode.gfid, data);
         }
         let data = up - self.shape.arbiters;
         self.remember(moment, inode.gfid, Known { generation: moment.0, data: Ok(data), metadata: Ok(up) });
