@@ -153,6 +153,38 @@ fn kill_9_of_each_part() {
     }
 }
 
+/// As many processes as a container can make stay in its box: the world can still look at it and end it.
+#[test]
+fn a_crowd_of_processes_stays_in_its_box() {
+    for who in everybody() {
+        let seen = with_c1(
+            who,
+            "lxc-attach -n c1 -- sh -c 'while :; do sleep 1000 & done' >/dev/null 2>&1; echo $?
+             n=$(ps ax | grep -c '[s]leep 1000'); test $n -gt 500 -a $n -lt 1100 && echo bounded
+             lxc-info -n c1 -s -H; lxc-stop -k -n c1; lxc-info -n c1 -s -H; lxc-start -n c1; lxc-attach -n c1 -- echo again",
+        );
+        assert_eq!(seen, "2\nbounded\nRUNNING\nSTOPPED\nagain\n", "{who:?}");
+    }
+}
+
+/// Where the machine gives us control groups (root has them), the limits of the configuration hold.
+#[test]
+fn limits_hold() {
+    let root = everybody().into_iter().filter(|who| *who == Who::Root);
+    for who in root {
+        let home = Home::of(who);
+        let output = home.run(
+            "lxc-create -q -t busybox -n c1
+             if test -e /sys/fs/cgroup/cgroup.controllers; then key=lxc.cgroup2 memory=memory.max pids=/sys/fs/cgroup
+             else key=lxc.cgroup memory=memory.limit_in_bytes pids=/sys/fs/cgroup/pids; fi
+             printf '%s.%s = 32M\n%s.pids.max = 100\n' $key $memory $key >> /var/lib/lxc/c1/config
+             lxc-start -n c1; cat $pids/lxc.payload.c1/pids.max
+             lxc-attach -n c1 -- tail /dev/zero 2>/dev/null; echo $?; lxc-attach -n c1 -- echo alive",
+        );
+        assert_eq!(out(&output), "100\n137\nalive\n", "{who:?}: {}", err(&output));
+    }
+}
+
 /// Freezing stops everything in the container until it thaws; a frozen container can be stopped.
 #[test]
 fn frozen_means_still() {

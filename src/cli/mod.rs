@@ -17,12 +17,14 @@ mod brick;
 mod doctor;
 mod enter;
 mod export;
+mod getfattr;
 mod gluster;
 mod glusterd;
 mod glusterfs;
 mod hidden;
 mod host;
 pub mod lab;
+mod lab_hash;
 mod labs;
 mod lxc;
 mod lxc_attach;
@@ -61,6 +63,8 @@ const TOOLS: &[(&str, Verb)] = &[
     ("glusterd", glusterd::main),
     ("glusterfs", glusterfs::main),
     ("lab", lab::main),
+    ("getfattr", getfattr::get),
+    ("setfattr", getfattr::set),
     ("export", export::main),
     ("lxc-attach", lxc_attach::attach),
     ("lxc-config", lxc_ls::config),

@@ -4,7 +4,7 @@
 //! refused options, 32 the mount failed.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::union::mount::{control, session};
@@ -62,7 +62,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
     }
     let target = PathBuf::from(target);
     let done = if parsed.has("remount") {
-        remount(&args, &target)
+        remount(&args, &parsed, &target)
     } else {
         session::mount(session::Request { source: source.clone(), target: target.clone(), options: parsed, threads: 0 })
     };
@@ -77,9 +77,10 @@ pub fn main(args: &[OsString]) -> ExitCode {
     }
 }
 
-fn remount(args: &Args, target: &std::path::Path) -> Result<(), Refused> {
+fn remount(args: &Args, parsed: &options::Options, target: &Path) -> Result<(), Refused> {
     let cwd = std::env::current_dir().map_err(|e| Refused::new((&e).into(), format!("the current directory: {e}")))?;
     let asked = control::Asked::Remount { options: args.options.clone(), cwd: cwd.to_string_lossy().into_owned() };
+    session::remount_kernel(target, parsed)?;
     control::ask(target, &asked).map(drop)
 }
 

@@ -1,4 +1,5 @@
-//! `umount.aufs TARGET [-flnrv]`: what umount(8) calls for a union. Pseudo-links are made real first.
+//! `umount.aufs TARGET [-flnrv]`: what umount(8) calls for a union. Pseudo-links are made real first, and it is waited for the
+//! process that served the mount, so that nothing of it is open in the branches any more.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -27,8 +28,14 @@ pub fn main(args: &[OsString]) -> ExitCode {
         return ExitCode::from(1);
     };
     let _ = control::ask(&target, &control::Asked::Flush);
+    let server = control::server(&target);
     match session::unmount(&target, flags) {
-        0 => ExitCode::SUCCESS,
+        0 => {
+            if let (Some(server), 0) = (server, flags) {
+                server.wait_for_end();
+            }
+            ExitCode::SUCCESS
+        }
         errno => {
             let why = std::io::Error::from_raw_os_error(errno);
             let hint = if errno == libc::EBUSY { " (somebody works in it; `umount -l` lets them finish)" } else { "" };

@@ -30,8 +30,9 @@ impl Keeper {
     pub(super) async fn retune(&self) {
         let observed = self.is_observed();
         if std::mem::replace(&mut self.tuning.borrow_mut().observed, observed) != observed {
-            let tuned = self.roles_of("node").into_iter().map(|name| self.tune(name, observed));
-            futures::future::join_all(tuned).await;
+            let clients = self.roles_of("client").into_iter().map(|name| self.watch_client(name, observed));
+            let nodes = self.roles_of("node").into_iter().map(|name| self.tune(name, observed));
+            futures::future::join(futures::future::join_all(nodes), futures::future::join_all(clients)).await;
         }
         let ruled = self.is_ruled();
         if std::mem::replace(&mut self.tuning.borrow_mut().ruled, ruled) != ruled {
@@ -85,9 +86,15 @@ impl Keeper {
         let _ = self.ask(&name, Ask::Route { to: "*".into(), via }).await;
     }
 
+    /// A volume's client tells the steps of its requests while somebody watches; the way of its messages is its own matter.
+    async fn watch_client(&self, name: String, observed: bool) {
+        let _ = self.ask(&name, Ask::Detail(observed)).await;
+    }
+
     /// Tells every role something about time.
     pub(super) async fn tell_all(&self, ask: Ask) {
-        let told = self.roles_of("node").into_iter().map(|name| {
+        let all = ["node", "client"].into_iter().flat_map(|kind| self.roles_of(kind));
+        let told = all.map(|name| {
             let ask = ask.clone();
             async move { drop(self.ask(&name, ask).await) }
         });

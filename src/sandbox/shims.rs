@@ -13,6 +13,8 @@ pub const COMMANDS: &[&str] = &[
     "apt-get",
     "systemctl",
     "service",
+    "getfattr",
+    "setfattr",
     "gluster",
     "glusterd",
     "glusterfs",

@@ -296,6 +296,14 @@ pub trait Branch: Send + Sync + 'static {
     fn root(&self) -> Self::Dir;
     /// Holds the directory `name` in `at`; a symbolic link is `ENOTDIR`.
     fn dir(&self, at: &Self::Dir, name: &OsStr) -> Result<Self::Dir>;
+    /// Holds the directory `name` in `at` that was just seen under this identity; what is wrong with it may show when it is used.
+    fn known_dir(&self, at: &Self::Dir, name: &OsStr, _key: Key) -> Result<Self::Dir> {
+        self.dir(at, name)
+    }
+    /// The held directory is about to lose its name, for good or until [`Branch::moved`]: it must stay usable.
+    fn keep(&self, _dir: &Self::Dir) {}
+    /// The held directory is `name` in `parent` from now on.
+    fn moved(&self, _dir: &Self::Dir, _parent: &Self::Dir, _name: &OsStr) {}
     /// Attributes.
     fn stat(&self, at: At<'_, Self>) -> Result<Stat>;
     /// All entries but `.` and `..`, in the file system's order.
@@ -320,6 +328,8 @@ pub trait Branch: Send + Sync + 'static {
     fn rename(&self, from: &Self::Dir, name: &OsStr, to: &Self::Dir, new: &OsStr, replace: Replace) -> Result<()>;
     /// Opens a regular file for reading, or for reading and writing.
     fn open(&self, at: &Self::Dir, name: &OsStr, write: bool) -> Result<Self::File>;
+    /// Opens the same file for writing too, whether or not it still has a name.
+    fn reopen(file: &Self::File) -> Result<Self::File>;
     /// Changes attributes.
     fn change(&self, at: At<'_, Self>, change: &Change) -> Result<()>;
     /// Value of an extended attribute.

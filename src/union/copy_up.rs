@@ -4,6 +4,10 @@
 //! when it is whole; so it is never half visible. The object keeps its number, open files go on with the new copy at
 //! their next read or write, and the times of the directory around it do not change.
 //!
+//! **Nobody waits for a copy but who wants the copy.** Copying takes as long as the file is big; the lock for changes is held
+//! only to make ready (parents, a temporary name) and to finish. Whatever happened to the object meanwhile is noticed then, and
+//! the copy thrown away and begun anew. One object is copied by one thread at a time.
+//!
 //! A file that has lost its last name but is still held open is copied to a name in `.wh..wh.orph` that is removed at once.
 //! A file with several names becomes a pseudo-link (see [`super::place`]).
 
@@ -11,11 +15,29 @@ use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::branch::{At, Branch, Errno, Kind, Replace, Result, Stat};
+use super::branch::{At, Branch, Errno, Key, Kind, Replace, Result, Stat};
 use super::file::Located;
 use super::node::{Member, Node, Opened, Place};
-use super::place::{Plink, dress, keep_times};
+use super::place::{Plink, clear, dress, keep_times};
 use super::{Changes, Union, names};
+
+/// A copy that is being made.
+struct Copying<B: Branch> {
+    /// The branch of the source.
+    top: Arc<Member<B>>,
+    /// The source.
+    from: Located<B>,
+    /// The directory below that takes the copy.
+    at: Place<B>,
+    /// The copy's name until it is whole.
+    temporary: OsString,
+}
+
+/// From how many bytes on a file is copied before an operation takes the lock for changes.
+pub(super) const AHEAD: u64 = 1 << 20;
+
+/// Chooses the branch for a copy of something in a directory, now on a branch.
+type Choose<'a, B> = &'a dyn Fn(&mut Changes, &Node<B>, &Member<B>) -> Result<Arc<Member<B>>>;
 
 impl<B: Branch> Union<B> {
     /// Makes sure that an object can be changed where it is; copies it up if not. Of a file that is about to be cut to
@@ -30,18 +52,16 @@ impl<B: Branch> Union<B> {
         if node.state.read().unwrap().top.writable() {
             return Ok(());
         }
-        let mut changes = self.change.lock().unwrap();
-        let top = node.state.read().unwrap().top.clone();
-        if top.writable() {
-            return Ok(());
+        let choose = |changes: &mut Changes, parent: &Node<B>, top: &Member<B>| self.place_up(changes, parent, top);
+        self.copy_alone(node, size, &choose, &|top| top.writable())
+    }
+
+    /// How many bytes would be copied before an object could be changed.
+    pub fn to_copy(&self, node: &Arc<Node<B>>) -> u64 {
+        if node.kind != Kind::File || node.state.read().unwrap().top.writable() {
+            return 0;
         }
-        let nameless = node.name().is_none() && node.ino != super::ROOT;
-        if nameless {
-            return self.copy_orphan(&mut changes, node, &top, size);
-        }
-        let parent = node.name().map_or_else(|| node.clone(), |(parent, _)| parent);
-        let target = self.place_up(&mut changes, &parent, &top)?;
-        self.copy_up(&mut changes, node, &target, size)
+        self.attributes(node).map_or(0, |stat| stat.size)
     }
 
     /// Copies an object up because it was opened (`coo_reg`, `coo_all`, `moo`): to the nearest writable branch above; with
@@ -50,12 +70,12 @@ impl<B: Branch> Union<B> {
     /// # Errors
     /// `EROFS` if there is none; those of copying.
     pub fn copy_at_open(&self, node: &Arc<Node<B>>) -> Result<()> {
-        let mut changes = self.change.lock().unwrap();
         let top = node.state.read().unwrap().top.clone();
-        let nearest = self.members().into_iter().rfind(|m| m.index() < top.index() && m.writable());
-        let (Some(target), Some(_)) = (nearest, node.name()) else { return Err(Errno::EROFS) };
+        let nearest = || self.members().into_iter().rfind(|m| m.index() < top.index() && m.writable());
+        let (Some(_), Some(_)) = (nearest(), node.name()) else { return Err(Errno::EROFS) };
         let source = if node.kind == Kind::File { Some(self.locate(node)?) } else { None };
-        self.copy_up(&mut changes, node, &target, None)?;
+        let choose = |_: &mut Changes, _: &Node<B>, _: &Member<B>| nearest().ok_or(Errno::EROFS);
+        self.copy_alone(node, None, &choose, &|now| now.id != top.id)?;
         match source {
             Some(from) if top.permission().coo == Some(super::options::Coo::Moo) && top.writable() => {
                 top.branch.unlink(&from.dir, &from.name)
@@ -64,7 +84,75 @@ impl<B: Branch> Union<B> {
         }
     }
 
-    /// Copies an object up to a branch.
+    /// Copies an object up as the only one who does, until the branch that serves it is `done`.
+    fn copy_alone(
+        &self,
+        node: &Arc<Node<B>>,
+        size: Option<u64>,
+        choose: Choose<'_, B>,
+        done: &dyn Fn(&Member<B>) -> bool,
+    ) -> Result<()> {
+        let _alone = node.copying.lock().unwrap();
+        while !done(&node.state.read().unwrap().top.clone()) {
+            if node.name().is_none() && node.ino != super::ROOT {
+                return self.copy_orphan(node, size);
+            }
+            if node.kind == Kind::Dir {
+                let mut changes = self.change.lock().unwrap();
+                let top = node.state.read().unwrap().top.clone();
+                let parent = node.name().map_or_else(|| node.clone(), |(parent, _)| parent);
+                let target = choose(&mut changes, &parent, &top)?;
+                return self.ensure_dir(&mut changes, node, &target).map(drop);
+            }
+            let Some(copying) = self.begin(node, choose)? else { continue };
+            let made = copying.carry_out(size);
+            self.finish(node, &copying, made)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the directory ready that takes the copy. `None` if the object has just lost its name.
+    fn begin(&self, node: &Arc<Node<B>>, choose: Choose<'_, B>) -> Result<Option<Copying<B>>> {
+        let mut changes = self.change.lock().unwrap();
+        let Some((parent, _)) = node.name() else { return Ok(None) };
+        let top = node.state.read().unwrap().top.clone();
+        let target = choose(&mut changes, &parent, &top)?;
+        self.prepare(&mut changes, node, top, &target).map(Some)
+    }
+
+    fn prepare(
+        &self,
+        changes: &mut Changes,
+        node: &Arc<Node<B>>,
+        top: Arc<Member<B>>,
+        target: &Arc<Member<B>>,
+    ) -> Result<Copying<B>> {
+        let from = self.locate(node)?;
+        let parent = from.parent.clone().ok_or(Errno::ESTALE)?;
+        let at = self.ensure_dir(changes, &parent, target)?;
+        let temporary = self.free_temporary(changes, &at, &from.name)?;
+        Ok(Copying { top, from, at, temporary })
+    }
+
+    /// Gives a whole copy its name, if what it is a copy of is still there; otherwise it is removed.
+    fn finish(&self, node: &Arc<Node<B>>, copying: &Copying<B>, made: Result<()>) -> Result<()> {
+        let mut changes = self.change.lock().unwrap();
+        let unchanged = {
+            let state = node.state.read().unwrap();
+            let named = |(p, n): &(Arc<Node<B>>, OsString)| {
+                *n == copying.from.name && copying.from.parent.as_ref().is_some_and(|parent| parent.ino == p.ino)
+            };
+            state.top.id == copying.top.id && state.key == copying.from.stat.key && state.names.iter().any(named)
+        };
+        if !unchanged {
+            clear(&copying.at, &copying.temporary);
+            return Ok(());
+        }
+        let done = made.and_then(|()| self.take_place(&mut changes, node, copying));
+        done.inspect_err(|_| clear(&copying.at, &copying.temporary))
+    }
+
+    /// Copies an object up to a branch, under the lock for changes: for what is small, or was copied ahead.
     pub(super) fn copy_up(
         &self,
         changes: &mut Changes,
@@ -79,22 +167,26 @@ impl<B: Branch> Union<B> {
         if top.id == target.id {
             return Ok(());
         }
-        let from = self.locate(node)?;
-        let parent = from.parent.clone().ok_or(Errno::ESTALE)?;
-        let at = self.ensure_dir(changes, &parent, target)?;
+        let copying = self.prepare(changes, node, top, target)?;
+        let done = copying.carry_out(size).and_then(|()| self.take_place(changes, node, &copying));
+        done.inspect_err(|_| clear(&copying.at, &copying.temporary))
+    }
+
+    /// The moment at which a copy becomes the top copy.
+    fn take_place(&self, _changes: &mut Changes, node: &Arc<Node<B>>, copying: &Copying<B>) -> Result<()> {
+        let Copying { top, from, at, temporary } = copying;
+        let target = &at.member;
         let kept = target.branch.stat(At::Dir(&at.dir))?;
-        let mut plink = None;
-        self.under_temporary(changes, &at, &from.name, |temporary| {
-            duplicate(&top, &from, &at, temporary, size)?;
-            if from.stat.nlink > 1 && self.settings().plink {
-                plink = self.link_plink(node, &from.stat, &at, temporary);
-            }
-            target.branch.rename(&at.dir, temporary, &at.dir, &from.name, Replace::No)
-        })?;
-        keep_times(&at, &kept);
+        let plink = if from.stat.nlink > 1 && self.settings().plink {
+            self.link_plink(node, &from.stat, at, temporary)
+        } else {
+            None
+        };
+        target.branch.rename(&at.dir, temporary, &at.dir, &from.name, Replace::No)?;
+        keep_times(at, &kept);
         let new = target.branch.stat(At::Name(&at.dir, &from.name))?;
         self.moved_up(node, target, &from.stat, &new, plink);
-        self.tell_copied(node, &top, target, if node.kind == Kind::File { new.size } else { 0 });
+        self.tell_copied(node, top, target, if node.kind == Kind::File { new.size } else { 0 });
         Ok(())
     }
 
@@ -130,32 +222,43 @@ impl<B: Branch> Union<B> {
     }
 
     /// Copies a nameless open file to a nameless file on a writable branch.
-    fn copy_orphan(
-        &self,
-        changes: &mut Changes,
-        node: &Arc<Node<B>>,
-        top: &Arc<Member<B>>,
-        size: Option<u64>,
-    ) -> Result<()> {
-        let opened = node.state.read().unwrap().file.clone().ok_or(Errno::EROFS)?;
-        let target = self.place_up(changes, &self.root(), top)?;
-        let branch = &target.branch;
-        let dir = branch.dir(&branch.root(), OsStr::new(names::ORPHAN))?;
+    fn copy_orphan(&self, node: &Arc<Node<B>>, size: Option<u64>) -> Result<()> {
+        let (opened, top) = {
+            let state = node.state.read().unwrap();
+            (state.file.clone().ok_or(Errno::EROFS)?, state.top.clone())
+        };
+        let (copy, target) = self.nameless_file(node, &top)?;
         let stat = top.branch.stat(At::File(&*opened.file))?;
-        let at = Place { member: target.clone(), dir, key: stat.key };
-        let name = OsString::from(node.ino.to_string());
-        let copy = self.under_temporary(changes, &at, &name, |temporary| {
-            let copy = branch.create(&at.dir, temporary, 0o600)?;
-            B::copy(&opened.file, &copy, size.map_or(stat.size, |s| s.min(stat.size)))?;
-            dress(top, At::File(&*opened.file), &target, At::File(&copy), &stat, true)?;
-            branch.unlink(&at.dir, temporary)?;
-            Ok(copy)
-        })?;
-        let key = branch.stat(At::File(&copy))?.key;
+        B::copy(&opened.file, &copy, size.map_or(stat.size, |s| s.min(stat.size)))?;
+        dress(&top, At::File(&*opened.file), &target, At::File(&copy), &stat, true)?;
+        let key: Key = target.branch.stat(At::File(&copy))?.key;
         let mut state = node.state.write().unwrap();
         (state.top, state.key) = (target, key);
         state.file = Some(Opened { file: Arc::new(copy), writable: true });
         Ok(())
+    }
+
+    /// A new file without a name, on the branch to which something at the top would be copied.
+    fn nameless_file(&self, node: &Node<B>, top: &Member<B>) -> Result<(B::File, Arc<Member<B>>)> {
+        let mut changes = self.change.lock().unwrap();
+        let target = self.place_up(&mut changes, &self.root(), top)?;
+        let branch = &target.branch;
+        let dir = branch.dir(&branch.root(), OsStr::new(names::ORPHAN))?;
+        let key = branch.stat(At::Dir(&dir))?.key;
+        let at = Place { member: target.clone(), dir, key };
+        let name = OsString::from(node.ino.to_string());
+        let file = self.under_temporary(&mut changes, &at, &name, |temporary| {
+            let file = branch.create(&at.dir, temporary, 0o600)?;
+            branch.unlink(&at.dir, temporary).map(|()| file)
+        })?;
+        Ok((file, target))
+    }
+}
+
+impl<B: Branch> Copying<B> {
+    /// Makes the copy under its temporary name.
+    fn carry_out(&self, size: Option<u64>) -> Result<()> {
+        duplicate(&self.top, &self.from, &self.at, &self.temporary, size)
     }
 }
 

@@ -1,20 +1,15 @@
 //! What is done with one object: attributes, content, extended attributes.
 //!
-//! The file below is opened at the first read or write and kept open for the next; only so many stay open
-//! ([`OPEN_FILES`]), the least recently opened is closed. An object that has lost its last name is kept open until the
-//! last one who holds it lets go.
+//! What is read and written goes through the files that [`super::open`] keeps open.
 
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::branch::{At, Branch, Change, Errno, Kind, Result, Space, Stat};
-use super::node::{Node, Opened, Place};
+use super::node::{Node, Place};
 use super::options::Udba;
 use super::{Caller, Union};
-
-/// How many files below stay open for objects that still have a name.
-pub const OPEN_FILES: usize = 256;
 
 /// Where the top copy of an object other than a directory is.
 pub struct Located<B: Branch> {
@@ -136,58 +131,6 @@ impl<B: Branch> Union<B> {
         }
         let change = Change { mode: Some(stat.mode & !drop), ..Change::default() };
         self.with_top(node, |branch, at| branch.change(at, &change))
-    }
-
-    /// The open file below, for reading or for writing too.
-    ///
-    /// # Errors
-    /// `EROFS`, `ESTALE`, and those of opening.
-    pub fn opened(&self, node: &Arc<Node<B>>, write: bool) -> Result<Arc<B::File>> {
-        if write {
-            self.make_writable(node, None)?;
-        }
-        if let Some(opened) = &node.state.read().unwrap().file
-            && (opened.writable || !write)
-        {
-            return Ok(opened.file.clone());
-        }
-        let at = self.locate(node)?;
-        let (top, key) = {
-            let state = node.state.read().unwrap();
-            (state.top.clone(), state.key)
-        };
-        let both = top.writable().then(|| top.branch.open(&at.dir, &at.name, true));
-        let (file, writable) = match both {
-            Some(Ok(file)) => (file, true),
-            Some(Err(e)) if write => return Err(e),
-            _ => (top.branch.open(&at.dir, &at.name, false)?, false),
-        };
-        let opened = Opened { file: Arc::new(file), writable };
-        let mut state = node.state.write().unwrap();
-        if state.key == key {
-            state.file = Some(opened.clone());
-        }
-        drop(state);
-        self.remember_open(node);
-        Ok(opened.file)
-    }
-
-    /// Keeps a file that was just created open.
-    pub(super) fn keep_open(&self, node: &Arc<Node<B>>, file: B::File) {
-        node.state.write().unwrap().file = Some(Opened { file: Arc::new(file), writable: true });
-        self.remember_open(node);
-    }
-
-    fn remember_open(&self, node: &Arc<Node<B>>) {
-        let mut recent = self.recent.lock().unwrap();
-        recent.push_back(Arc::downgrade(node));
-        let oldest = if recent.len() > OPEN_FILES { recent.pop_front() } else { None };
-        drop(recent);
-        let closed = oldest.and_then(|n| n.upgrade()).and_then(|node| {
-            let mut state = node.state.write().unwrap();
-            if state.names.is_empty() { None } else { state.file.take() }
-        });
-        drop(closed);
     }
 
     /// Reads content.

@@ -7,7 +7,7 @@
 //! whiteout the name is visible and hides what is lower, as in an OCI layer (AUFS calls that an I/O error).
 
 use std::ffi::{OsStr, OsString};
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::branch::{At, Branch, Errno, Key, Kind, Result, Stat};
@@ -46,7 +46,7 @@ fn exists_as_file<B: Branch>(place: &Place<B>, name: &OsStr) -> Result<bool> {
     match place.member.branch.stat(At::Name(&place.dir, name)) {
         Ok(stat) if stat.kind == Kind::File => Ok(true),
         Ok(_) => Err(Errno::EIO),
-        Err(Errno::ENOENT | Errno::ENAMETOOLONG) => Ok(false),
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ESTALE | Errno::ENAMETOOLONG) => Ok(false),
         Err(e) => Err(e),
     }
 }
@@ -99,7 +99,7 @@ pub(super) fn find<B: Branch>(places: &[Place<B>], from: usize, name: &OsStr) ->
 
 /// Holds a directory that was just seen; `None` if it is gone again.
 fn hold<B: Branch>(place: &Place<B>, name: &OsStr, stat: Stat) -> Result<Option<Place<B>>> {
-    match place.member.branch.dir(&place.dir, name) {
+    match place.member.branch.known_dir(&place.dir, name, stat.key) {
         Ok(dir) => Ok(Some(Place { member: place.member.clone(), dir, key: stat.key })),
         Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ESTALE) => Ok(None),
         Err(e) => Err(e),
@@ -172,12 +172,14 @@ impl<B: Branch> Union<B> {
     }
 
     fn tell_resolved(&self, node: &Node<B>, found: &Found<B>) {
-        self.tell(|| Happening::Resolved {
-            at: self.at.clone(),
-            path: node.path(),
-            branch: found.top.index(),
-            merged: found.places.iter().skip(1).map(|p| p.member.index()).collect(),
-        });
+        if self.host.is_curious() {
+            self.host.tell(Happening::Resolved {
+                at: self.at.clone(),
+                path: node.path(),
+                branch: found.top.index(),
+                merged: found.places.iter().skip(1).map(|p| p.member.index()).collect(),
+            });
+        }
     }
 
     /// The held node that has a copy of this identity.
@@ -224,7 +226,9 @@ fn refresh<B: Branch>(node: &Node<B>, parent: &Arc<Node<B>>, name: &OsStr, found
     if node.kind == Kind::Dir {
         let same = state.places.len() == found.places.len()
             && state.places.iter().zip(&found.places).all(|(a, b)| a.key == b.key);
-        if !same {
+        if same {
+            state.places.iter().for_each(|place| lead(place, parent, name));
+        } else {
             state.places = found.places.clone().into();
         }
         state.floor = floor;
@@ -240,6 +244,13 @@ fn refresh<B: Branch>(node: &Node<B>, parent: &Arc<Node<B>>, name: &OsStr, found
     }
     (state.top, state.key) = (found.top.clone(), found.stat.key);
     before
+}
+
+/// Tells a held copy of a directory where it was just seen.
+pub(super) fn lead<B: Branch>(place: &Place<B>, parent: &Node<B>, name: &OsStr) {
+    if let Some(at) = parent.place_on(&place.member) {
+        place.member.branch.moved(&place.dir, &at.dir, name);
+    }
 }
 
 /// Where merging stops for everything below a directory.
@@ -267,5 +278,7 @@ fn new_node<B: Branch>(ino: u64, parent: &Arc<Node<B>>, name: &OsStr, found: &Fo
         listing: Mutex::new(None),
         watched: AtomicUsize::new(0),
         default_acl: AtomicU8::new(0),
+        wrote: AtomicBool::new(false),
+        copying: Mutex::new(()),
     }
 }

@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::branch::{At, Branch, Errno, Kind, Replace, Result, Stat};
+use super::copy_up::AHEAD;
 use super::lookup::{Found, find};
 use super::node::{Node, Place};
 use super::place::Chosen;
@@ -147,6 +148,9 @@ impl<B: Branch> Union<B> {
         names::check(name)?;
         if node.kind == Kind::Dir {
             return Err(Errno::EPERM);
+        }
+        if self.to_copy(node) > AHEAD {
+            self.make_writable(node, None)?;
         }
         let mut changes = self.change.lock().unwrap();
         alive(parent)?;

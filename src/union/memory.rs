@@ -393,6 +393,11 @@ impl Branch for MemoryBranch {
         })
     }
 
+    fn reopen(file: &MemoryFile) -> Result<MemoryFile> {
+        file.fs.0.lock().unwrap().get(file.ino)?.opened += 1;
+        Ok(MemoryFile { fs: file.fs.clone(), ino: file.ino })
+    }
+
     fn change(&self, at: At<'_, Self>, change: &Change) -> Result<()> {
         self.with(|t| {
             let ino = Self::at(t, at)?;

@@ -9,7 +9,7 @@
 //!
 //! Read in this order: [`branch`] (the verbs a directory must have), [`names`] (what is written on disk), [`options`] and
 //! [`policy`], then [`node`] (what is remembered), [`lookup`], [`list`], [`place`] (where to write: parents, whiteouts),
-//! [`copy_up`], and the operations [`make`], [`remove`], [`rename`], [`file`]; [`reshape`] adds and removes branches of a live
+//! [`copy_up`], and the operations [`make`], [`remove`], [`rename`], [`file`] and [`open`]; [`reshape`] adds and removes branches of a live
 //! union. The core is generic over [`Branch`]; [`memory`] is a model of one; [`mount`] is the role around it: FUSE, real
 //! directories, watches, the control socket.
 //!
@@ -32,7 +32,9 @@ pub mod memory;
 pub mod mount;
 pub mod names;
 pub mod node;
+pub mod open;
 pub mod options;
+mod overlaps;
 pub mod place;
 mod plink;
 pub mod policy;
@@ -45,7 +47,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock, Weak};
 
 pub use branch::{At, Branch, Change, Entry, Errno, Key, Kind, Result, SetTime, Space, Stat, Time};
-pub use event::{BranchInfo, Happening};
+pub use event::{BranchInfo, Happening, Overlap};
 pub use node::{Member, Node, ROOT};
 
 use node::Table;
@@ -69,8 +71,12 @@ pub trait Host: Send + Sync + 'static {
     fn now(&self) -> u64;
     /// Whether anybody listens to [`Host::tell`].
     fn is_watched(&self) -> bool;
+    /// Whether somebody listens who also wants to hear of one more look at names, of which there may be very many.
+    fn is_curious(&self) -> bool;
     /// Reports; must not wait.
     fn tell(&self, happening: Happening);
+    /// A file below was opened for writing: [`Union::rest`] should be called now and then until it says that none is left.
+    fn writing(&self) {}
 }
 
 /// The options of a union that are not branches.

@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::branch::{Branch, Key, Kind, Stat};
@@ -94,6 +94,10 @@ pub struct Node<B: Branch> {
     pub watched: AtomicUsize,
     /// Whether a directory has a default ACL: 0 unknown, 1 no, 2 yes.
     pub default_acl: AtomicU8,
+    /// Whether it was written since [`super::Union::rest`] last looked.
+    pub wrote: AtomicBool,
+    /// Held while it is copied up, so that it is copied once.
+    pub copying: Mutex<()>,
 }
 
 /// An open file below.

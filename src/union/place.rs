@@ -205,17 +205,22 @@ impl<B: Branch> Union<B> {
         changes: &mut Changes,
         at: &Place<B>,
         name: &OsStr,
-        mut make: impl FnMut(&OsStr) -> Result<T>,
+        make: impl FnOnce(&OsStr) -> Result<T>,
     ) -> Result<T> {
+        let temporary = self.free_temporary(changes, at, name)?;
+        make(&temporary).inspect_err(|_| clear(at, &temporary))
+    }
+
+    /// A temporary name that is free in a directory.
+    pub(super) fn free_temporary(&self, changes: &mut Changes, at: &Place<B>, name: &OsStr) -> Result<OsString> {
         for _ in 0..u16::MAX {
             changes.temporary = changes.temporary.wrapping_add(1);
             let temporary = names::temporary(name, changes.temporary);
             match at.member.branch.stat(At::Name(&at.dir, &temporary)) {
-                Err(Errno::ENOENT) => {}
+                Err(Errno::ENOENT) => return Ok(temporary),
                 Err(e) => return Err(e),
-                Ok(_) => continue,
+                Ok(_) => {}
             }
-            return make(&temporary).inspect_err(|_| clear(at, &temporary));
         }
         Err(Errno::EBUSY)
     }

@@ -49,6 +49,7 @@ impl<B: Branch> Union<B> {
             return Err(Errno::ENOTEMPTY);
         }
         let node = self.known(&found.stat);
+        keep_dir(node.as_deref());
         let mut numbers = changes.temporary;
         let removed = self.take_away(&mut changes, parent, name, &found, |at| {
             numbers = numbers.wrapping_add(1);
@@ -114,8 +115,10 @@ impl<B: Branch> Union<B> {
         if node.state.read().unwrap().names.len() > 1 {
             return;
         }
-        if node.kind == Kind::File {
-            let _ = self.opened(node, false);
+        match node.kind {
+            Kind::File => drop(self.opened(node, false)),
+            Kind::Dir => keep_dir(Some(node)),
+            _ => {}
         }
         node.state.write().unwrap().ghost = Some(Stat { nlink: 0, ..*stat });
     }
@@ -154,6 +157,13 @@ impl<B: Branch> Union<B> {
     fn tell_removed(&self, parent: &Node<B>, name: &OsStr, branch: Option<usize>) {
         self.tell(|| Happening::Removed { at: self.at.clone(), path: parent.path_of(name), branch });
     }
+}
+
+/// The copies of a held directory that may lose their names stay usable.
+pub(super) fn keep_dir<B: Branch>(node: Option<&Node<B>>) {
+    let places = node.map(Node::places);
+    let writable = places.iter().flat_map(|places| places.iter()).filter(|place| place.member.writable());
+    writable.for_each(|place| place.member.branch.keep(&place.dir));
 }
 
 /// Whether something of the name below `places[depth]` would show if it were removed there.

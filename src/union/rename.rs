@@ -12,11 +12,12 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::branch::{Branch, Errno, Kind, Replace, Result};
-use super::lookup::{Found, find, whited_out};
+use super::copy_up::AHEAD;
+use super::lookup::{Found, find, lead, whited_out};
 use super::make::alive;
 use super::node::{Member, Node, Place};
 use super::place::clear;
-use super::remove::{away, shines_through};
+use super::remove::{away, keep_dir, shines_through};
 use super::{Changes, Happening, Union, names};
 
 /// One side of a rename: a name in a directory.
@@ -34,6 +35,7 @@ impl<B: Branch> Union<B> {
     /// `ENOENT`, `EEXIST`, `ENOTEMPTY`, `ENOTDIR`, `EISDIR`, `EINVAL` (into itself), `EXDEV` (see the module), `EROFS`.
     pub fn rename(&self, from: &Side<'_, B>, to: &Side<'_, B>, replace: Replace) -> Result<()> {
         names::check(to.name)?;
+        self.copy_ahead(from)?;
         let mut changes = self.change.lock().unwrap();
         alive(to.parent)?;
         let source = self.found(from.parent, from.name)?;
@@ -49,6 +51,18 @@ impl<B: Branch> Union<B> {
             return self.exchange(&mut changes, from, to, &source, target, &member);
         }
         self.rename_on(&mut changes, from, to, &source, target, &member)
+    }
+
+    /// Copies a big file up before anybody has to wait for it.
+    fn copy_ahead(&self, from: &Side<'_, B>) -> Result<()> {
+        let Some(found) = find(&from.parent.places(), 0, from.name)? else { return Ok(()) };
+        if found.stat.kind != Kind::File || found.stat.size <= AHEAD || found.top.writable() {
+            return Ok(());
+        }
+        let (node, _) = self.adopt(from.parent, from.name, found)?;
+        let copied = self.make_writable(&node, None);
+        self.forget(node.ino, 1);
+        copied
     }
 
     fn check_rename(
@@ -195,6 +209,7 @@ impl<B: Branch> Union<B> {
         if hide {
             self.make_whiteout(&at, from.name, old_path)?;
         }
+        keep_dir(node.as_deref());
         let aside = match &target {
             Some(t) if dir && t.top.id == member.id => Some(away(&into, to.name, changes.temporary)?),
             _ => None,
@@ -206,6 +221,7 @@ impl<B: Branch> Union<B> {
             if hide {
                 self.remove_whiteout(&at, from.name, old_path)?;
             }
+            let _ = node.inspect(|node| node.places().iter().for_each(|place| lead(place, from.parent, from.name)));
             return Err(e);
         }
         if let Some(aside) = aside {
@@ -251,6 +267,7 @@ impl<B: Branch> Union<B> {
                 lost.extend(state.places.iter().filter(|p| p.member.id != member.id).map(|p| p.key));
                 state.places = state.places.iter().filter(|p| p.member.id == member.id).cloned().collect();
                 state.floor = floor.or_else(|| Some(member.clone()));
+                state.places.iter().for_each(|place| lead(place, to.parent, to.name));
             }
         }
         let mut table = self.table.lock().unwrap();
@@ -275,6 +292,7 @@ impl<B: Branch> Union<B> {
                 self.make_opaque(place, side.name, || goes.parent.path_of(goes.name))?;
             }
         }
+        [&one, &other].into_iter().for_each(|node| keep_dir(node.as_deref()));
         member.branch.rename(&at.dir, from.name, &into.dir, to.name, Replace::Exchange)?;
         self.renamed(one.as_ref(), from, to, member);
         self.renamed(other.as_ref(), to, from, member);

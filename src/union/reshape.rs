@@ -6,7 +6,7 @@
 //! index out of range `EDOM`, too many branches `ENOSPC`, a branch in use `EBUSY`; the sentence beside it says why.
 
 use std::ffi::OsStr;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::branch::{At, Branch, Errno, Kind, Result};
@@ -372,6 +372,8 @@ fn root_node<B: Branch>(first: &Place<B>) -> Node<B> {
         listing: Mutex::new(None),
         watched: AtomicUsize::new(0),
         default_acl: AtomicU8::new(0),
+        wrote: AtomicBool::new(false),
+        copying: Mutex::new(()),
     }
 }
 

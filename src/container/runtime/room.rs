@@ -18,6 +18,7 @@ use super::super::capability;
 use super::super::plan::{Create, Flags, Mount, Plan, Source, Step};
 use super::super::spec::{Rootfs, Spec};
 use super::{Doing, Error, network, sys};
+use crate::sandbox::keyring;
 
 /// What pid 1 is to become.
 pub struct Role<'a> {
@@ -177,10 +178,13 @@ fn make_place(mount: &Mount) -> io::Result<()> {
         _ if target.symlink_metadata().is_ok() => Ok(()),
         None => Ok(()),
         Some(Create::Dir) => make_dir(target),
-        Some(Create::File) => {
-            make_dir(target.parent().unwrap_or(target))?;
-            fs::File::create(target).map(drop)
-        }
+        Some(Create::File) => match fs::File::create(target) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                make_dir(target.parent().unwrap_or(target))?;
+                fs::File::create(target).map(drop)
+            }
+            made => made.map(drop),
+        },
     }
 }
 
@@ -223,6 +227,7 @@ fn step_inside(role: &Role) -> Result<(), Error> {
     limit(spec)?;
     sys::enter(role.holder, libc::CLONE_NEWUSER).doing(|| "enter the user namespace")?;
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).doing(|| "take the mounts along")?;
+    keyring::take_fresh();
     sys::hide_from_others();
     sys::die_with_parent().doing(|| "tie our life to the monitor's")?;
     let left = capability::bounding(&spec.cap_drop, spec.cap_keep.as_deref());

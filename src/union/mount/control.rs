@@ -8,7 +8,7 @@
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
 use std::io::{BufRead, BufReader, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::{Deserialize, Serialize};
 
 use super::fs::{RealUnion, Shared};
@@ -108,6 +109,33 @@ pub fn ask(target: &Path, asked: &Asked) -> Result<serde_json::Value, Refused> {
         Ok(Said::Done(value)) => Ok(value),
         Ok(Said::Refused { errno, why }) => Err(Refused::new(Errno(errno), why)),
         Err(e) => Err(Refused::new(Errno::EIO, format!("the mount's answer makes no sense: {e}"))),
+    }
+}
+
+/// The process that serves a mount.
+pub struct Server(OwnedFd);
+
+/// How long an unmount waits for the process that served it. It lives on if the union is mounted elsewhere too.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// The process that serves the mount at `target`, if it is one of ours and can be seen from here.
+pub fn server(target: &Path) -> Option<Server> {
+    let stream = UnixStream::connect(socket_of(target).ok()?).ok()?;
+    let pid = getsockopt(&stream, PeerCredentials).ok()?.pid();
+    // SAFETY: a plain call.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Some(Server(unsafe { OwnedFd::from_raw_fd(fd) }))
+}
+
+impl Server {
+    /// Waits until it has ended, but not for long.
+    pub fn wait_for_end(&self) {
+        let mut ended = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let millis = i32::try_from(FAREWELL.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: one descriptor as said.
+        unsafe { libc::poll(&raw mut ended, 1, millis) };
     }
 }
 

@@ -110,6 +110,9 @@ pub struct UnionFs {
     pub shared: Arc<Shared>,
 }
 
+/// From how many bytes on a copy-up is made on a thread of its own.
+const LONG_COPY: u64 = 1 << 20;
+
 /// The kernel's limit of one request here: 1 MiB.
 const MAX_WRITE: u32 = 1 << 20;
 
@@ -240,6 +243,29 @@ impl UnionFs {
     ) -> Result<(Arc<Node<RealBranch>>, Stat)> {
         self.shared.absent.lock().unwrap().remove(&(parent.0, name.to_owned()));
         self.union().make(&self.node(parent)?, name, new, &caller(req, umask))
+    }
+
+    /// Runs `job` here, or on a thread of its own if it begins with the copy-up of a big file: nobody else waits for that.
+    fn aside(&self, node: &Arc<Node<RealBranch>>, job: impl FnOnce() + Send + 'static) {
+        if self.union().to_copy(node) < LONG_COPY {
+            return job();
+        }
+        std::thread::spawn(job);
+    }
+
+    /// Answers a change of one object that needs no more than its node, aside if it is long.
+    fn change(
+        &self,
+        ino: INodeNo,
+        reply: ReplyEmpty,
+        change: impl FnOnce(&RealUnion, &Arc<Node<RealBranch>>) -> Result<()> + Send + 'static,
+    ) {
+        let node = match self.node(ino) {
+            Ok(node) => node,
+            Err(e) => return reply.error(fail(e)),
+        };
+        let (shared, held) = (self.shared.clone(), node.clone());
+        self.aside(&node, move || Self::empty(reply, change(&shared.union, &held)));
     }
 
     fn empty(reply: ReplyEmpty, done: Result<()>) {
@@ -374,10 +400,15 @@ impl Filesystem for UnionFs {
             mtime: mtime.map_or(SetTime::Keep, request_time),
         };
         let strip = req.uid() != 0;
-        match self.node(ino).and_then(|node| self.union().set_attributes(&node, &change, strip)) {
-            Ok(stat) => reply.attr(&self.shared.ttl(), &attr(ino.0, &stat)),
+        let node = match self.node(ino) {
+            Ok(node) => node,
+            Err(e) => return reply.error(fail(e)),
+        };
+        let (shared, held) = (self.shared.clone(), node.clone());
+        self.aside(&node, move || match shared.union.set_attributes(&held, &change, strip) {
+            Ok(stat) => reply.attr(&shared.ttl(), &attr(ino.0, &stat)),
             Err(e) => reply.error(fail(e)),
-        }
+        });
     }
 
     fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
@@ -452,8 +483,12 @@ impl Filesystem for UnionFs {
     }
 
     fn link(&self, _req: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
-        let made = self.node(ino).and_then(|node| self.union().link(&node, &self.node(newparent)?, newname));
-        self.entry(reply, made);
+        let (node, parent) = match (self.node(ino), self.node(newparent)) {
+            (Ok(node), Ok(parent)) => (node, parent),
+            (Err(e), _) | (_, Err(e)) => return reply.error(fail(e)),
+        };
+        let (fs, held, name) = (Self { shared: self.shared.clone() }, node.clone(), newname.to_owned());
+        self.aside(&node, move || fs.entry(reply, fs.union().link(&held, &parent, &name)));
     }
 
     fn open(&self, _req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
@@ -504,17 +539,16 @@ impl Filesystem for UnionFs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let written = self.node(ino).and_then(|node| {
-            if write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
-                self.union().make_writable(&node, None)?;
-                self.union().strip_ids(&node)?;
-            }
-            self.union().write(&node, data, offset)
-        });
-        match written {
-            Ok(size) => reply.written(size as u32),
-            Err(e) => reply.error(fail(e)),
+        let node = match self.node(ino) {
+            Ok(node) => node,
+            Err(e) => return reply.error(fail(e)),
+        };
+        let strip = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
+        if self.union().to_copy(&node) < LONG_COPY {
+            return answer_written(reply, write(self.union(), &node, data, offset, strip));
         }
+        let (shared, data) = (self.shared.clone(), data.to_vec());
+        std::thread::spawn(move || answer_written(reply, write(&shared.union, &node, &data, offset, strip)));
     }
 
     fn fsync(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, datasync: bool, reply: ReplyEmpty) {
@@ -563,7 +597,8 @@ impl Filesystem for UnionFs {
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        Self::empty(reply, self.node(ino).and_then(|node| self.union().set_xattr(&node, name, value, flags)));
+        let (name, value) = (name.to_owned(), value.to_vec());
+        self.change(ino, reply, move |union, node| union.set_xattr(node, &name, &value, flags));
     }
 
     fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
@@ -584,7 +619,8 @@ impl Filesystem for UnionFs {
     }
 
     fn removexattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        Self::empty(reply, self.node(ino).and_then(|node| self.union().remove_xattr(&node, name)));
+        let name = name.to_owned();
+        self.change(ino, reply, move |union, node| union.remove_xattr(node, &name));
     }
 
     fn fallocate(
@@ -597,11 +633,11 @@ impl Filesystem for UnionFs {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        let done = self.node(ino).and_then(|node| {
-            io::allocate(&*self.union().opened(&node, true)?, offset, length, mode)?;
-            if req.uid() == 0 { Ok(()) } else { self.union().strip_ids(&node) }
+        let strip = req.uid() != 0;
+        self.change(ino, reply, move |union, node| {
+            io::allocate(&*union.opened(node, true)?, offset, length, mode)?;
+            if strip { union.strip_ids(node) } else { Ok(()) }
         });
-        Self::empty(reply, done);
     }
 
     fn lseek(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
@@ -624,14 +660,36 @@ impl Filesystem for UnionFs {
         _flags: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
-        let copied = self.node(ino_in).and_then(|source| {
-            let target = self.union().opened(&self.node(ino_out)?, true)?;
-            io::copy_range(&*self.union().opened(&source, false)?, offset_in, &target, offset_out, len)
+        let (source, target) = match (self.node(ino_in), self.node(ino_out)) {
+            (Ok(source), Ok(target)) => (source, target),
+            (Err(e), _) | (_, Err(e)) => return reply.error(fail(e)),
+        };
+        let (shared, held) = (self.shared.clone(), target.clone());
+        self.aside(&target, move || {
+            let copied = shared.union.opened(&held, true).and_then(|target| {
+                io::copy_range(&*shared.union.opened(&source, false)?, offset_in, &target, offset_out, len)
+            });
+            match copied {
+                Ok(size) => reply.written(size),
+                Err(e) => reply.error(fail(e)),
+            }
         });
-        match copied {
-            Ok(size) => reply.written(size),
-            Err(e) => reply.error(fail(e)),
-        }
+    }
+}
+
+/// Writes; with `strip` the set-id bits are cleared first.
+fn write(union: &RealUnion, node: &Arc<Node<RealBranch>>, data: &[u8], offset: u64, strip: bool) -> Result<usize> {
+    if strip {
+        union.make_writable(node, None)?;
+        union.strip_ids(node)?;
+    }
+    union.write(node, data, offset)
+}
+
+fn answer_written(reply: ReplyWrite, written: Result<usize>) {
+    match written {
+        Ok(size) => reply.written(size as u32),
+        Err(e) => reply.error(fail(e)),
     }
 }
 

@@ -59,7 +59,7 @@ pub fn sync_dir(node: &Node<RealBranch>) -> Result<()> {
     for place in node.places().iter().filter(|p| p.member.writable()) {
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
         // SAFETY: a constant path relative to a held directory.
-        let fd = unsafe { libc::openat(place.dir.as_raw_fd(), c".".as_ptr(), flags) };
+        let fd = unsafe { libc::openat(place.dir.fd()?.as_raw_fd(), c".".as_ptr(), flags) };
         done(fd)?;
         // SAFETY: the kernel has just given us this descriptor.
         let dir = unsafe { OwnedFd::from_raw_fd(fd) };

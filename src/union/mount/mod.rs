@@ -1,7 +1,8 @@
 //! # The role `mount`: a union of real directories, served to the kernel by FUSE
 //!
 //! [`session`] mounts and serves; [`fs`] turns the kernel's requests into operations of the core; [`real`] is a directory as a
-//! branch ([`copy`] and [`io`] are its larger system calls); [`watch`] notices what is changed in the branches directly;
+//! branch ([`held`] are its directories, [`copy`] and [`io`] its larger system calls); [`rest`] closes files that are not written any more;
+//! [`watch`] notices what is changed in the branches directly;
 //! [`control`] is the socket through which a live union is remounted; [`answer`] is what it says of itself, [`check`] what it
 //! says of a branch.
 //!
@@ -13,7 +14,9 @@ pub mod check;
 pub mod control;
 pub mod copy;
 pub mod fs;
+pub mod held;
 pub mod io;
 pub mod real;
+pub mod rest;
 pub mod session;
 pub mod watch;

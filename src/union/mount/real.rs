@@ -7,13 +7,13 @@ use std::ffi::{CString, OsStr, OsString};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::sync::Arc;
 
+use super::held::{Dir, Held};
 use crate::union::branch::{At, Branch, Change, Entry, Errno, Key, Kind, Replace, Result, SetTime, Space, Stat, Time};
 
 /// A branch in the file system.
 pub struct RealBranch {
-    root: Arc<OwnedFd>,
+    root: Dir,
 }
 
 impl RealBranch {
@@ -26,7 +26,7 @@ impl RealBranch {
         let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
         // SAFETY: `path` is a NUL-terminated string that outlives the call.
         let root = owned(unsafe { libc::openat(libc::AT_FDCWD, path.as_ptr(), flags) })?;
-        Ok(Self { root: Arc::new(root) })
+        Ok(Self { root: Held::top(root) })
     }
 }
 
@@ -95,31 +95,31 @@ fn timespec(time: SetTime) -> libc::timespec {
     }
 }
 
-/// The path by which calls without an `at` form reach an object; a symbolic link itself at its end is not followed by
-/// the `l…` calls.
-fn proc_path(at: At<'_, RealBranch>) -> Result<CString> {
-    match at {
-        At::Name(dir, name) => {
-            let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
-            path.extend_from_slice(name.as_bytes());
-            CString::new(path).map_err(|_| Errno::EINVAL)
-        }
-        At::Dir(dir) => CString::new(format!("/proc/self/fd/{}/.", dir.as_raw_fd())).map_err(|_| Errno::EINVAL),
-        At::File(_) => Err(Errno::EBADF),
-    }
+/// Runs `f` with the path by which calls without an `at` form reach an object; a symbolic link itself at its end is not
+/// followed by the `l…` calls.
+fn with_path<T>(at: At<'_, RealBranch>, f: impl FnOnce(*const libc::c_char) -> Result<T>) -> Result<T> {
+    let (dir, name) = match at {
+        At::Name(dir, name) => (dir, name.as_bytes()),
+        At::Dir(dir) => (dir, b".".as_slice()),
+        At::File(_) => return Err(Errno::EBADF),
+    };
+    let fd = dir.fd()?;
+    let mut path = format!("/proc/self/fd/{}/", fd.as_raw_fd()).into_bytes();
+    path.extend_from_slice(name);
+    f(CString::new(path).map_err(|_| Errno::EINVAL)?.as_ptr())
 }
 
 /// A directory descriptor and a name in it, as the `at` calls take them; a directory itself is `.` in itself.
 fn with_at<T>(at: At<'_, RealBranch>, f: impl FnOnce(RawFd, *const libc::c_char) -> Result<T>) -> Result<T> {
     match at {
-        At::Name(dir, name) => with_name(name, |name| f(dir.as_raw_fd(), name)),
-        At::Dir(dir) => f(dir.as_raw_fd(), c".".as_ptr()),
+        At::Name(dir, name) => with_name(name, |name| f(dir.fd()?.as_raw_fd(), name)),
+        At::Dir(dir) => f(dir.fd()?.as_raw_fd(), c".".as_ptr()),
         At::File(file) => f(file.as_raw_fd(), c"".as_ptr()),
     }
 }
 
 impl Branch for RealBranch {
-    type Dir = Arc<OwnedFd>;
+    type Dir = Dir;
     type File = OwnedFd;
 
     fn root(&self) -> Self::Dir {
@@ -127,9 +127,21 @@ impl Branch for RealBranch {
     }
 
     fn dir(&self, at: &Self::Dir, name: &OsStr) -> Result<Self::Dir> {
-        let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-        // SAFETY: the name is NUL-terminated and outlives the call.
-        with_name(name, |name| owned(unsafe { libc::openat(at.as_raw_fd(), name, flags) })).map(Arc::new)
+        let dir = Held::below(at, name, None);
+        dir.fd()?;
+        Ok(dir)
+    }
+
+    fn known_dir(&self, at: &Self::Dir, name: &OsStr, key: Key) -> Result<Self::Dir> {
+        Ok(Held::below(at, name, Some(key)))
+    }
+
+    fn keep(&self, dir: &Self::Dir) {
+        dir.keep();
+    }
+
+    fn moved(&self, dir: &Self::Dir, parent: &Self::Dir, name: &OsStr) {
+        dir.moved(parent, name);
     }
 
     fn stat(&self, at: At<'_, Self>) -> Result<Stat> {
@@ -138,10 +150,12 @@ impl Branch for RealBranch {
         match at {
             At::Name(dir, name) => with_name(name, |name| {
                 // SAFETY: the name is NUL-terminated and `stat` is large enough.
-                done(unsafe { libc::fstatat(dir.as_raw_fd(), name, stat.as_mut_ptr(), flags) })
+                done(unsafe { libc::fstatat(dir.fd()?.as_raw_fd(), name, stat.as_mut_ptr(), flags) })
             })?,
             // SAFETY: as above, with an empty name.
-            At::Dir(dir) => done(unsafe { libc::fstatat(dir.as_raw_fd(), c"".as_ptr(), stat.as_mut_ptr(), flags) })?,
+            At::Dir(dir) => {
+                done(unsafe { libc::fstatat(dir.fd()?.as_raw_fd(), c"".as_ptr(), stat.as_mut_ptr(), flags) })?
+            }
             // SAFETY: `stat` is large enough.
             At::File(file) => done(unsafe { libc::fstat(file.as_raw_fd(), stat.as_mut_ptr()) })?,
         }
@@ -153,7 +167,7 @@ impl Branch for RealBranch {
     fn list(&self, dir: &Self::Dir) -> Result<Vec<Entry>> {
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
         // SAFETY: a constant path relative to a held directory.
-        let opened = owned(unsafe { libc::openat(dir.as_raw_fd(), c".".as_ptr(), flags) });
+        let opened = owned(unsafe { libc::openat(dir.fd()?.as_raw_fd(), c".".as_ptr(), flags) });
         let opened = match opened {
             Err(Errno::ENOENT) => return Ok(Vec::new()),
             opened => opened?,
@@ -177,30 +191,30 @@ impl Branch for RealBranch {
     fn create(&self, at: &Self::Dir, name: &OsStr, mode: u32) -> Result<Self::File> {
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
         // SAFETY: the name is NUL-terminated and outlives the call.
-        with_name(name, |name| owned(unsafe { libc::openat(at.as_raw_fd(), name, flags, mode) }))
+        with_name(name, |name| owned(unsafe { libc::openat(at.fd()?.as_raw_fd(), name, flags, mode) }))
     }
 
     fn mkdir(&self, at: &Self::Dir, name: &OsStr, mode: u32) -> Result<()> {
         // SAFETY: the name is NUL-terminated and outlives the call.
-        with_name(name, |name| done(unsafe { libc::mkdirat(at.as_raw_fd(), name, mode) }))
+        with_name(name, |name| done(unsafe { libc::mkdirat(at.fd()?.as_raw_fd(), name, mode) }))
     }
 
     fn mknod(&self, at: &Self::Dir, name: &OsStr, kind: Kind, mode: u32, rdev: u64) -> Result<()> {
         // SAFETY: the name is NUL-terminated and outlives the call.
-        with_name(name, |name| done(unsafe { libc::mknodat(at.as_raw_fd(), name, kind.bits() | mode, rdev) }))
+        with_name(name, |name| done(unsafe { libc::mknodat(at.fd()?.as_raw_fd(), name, kind.bits() | mode, rdev) }))
     }
 
     fn symlink(&self, at: &Self::Dir, name: &OsStr, target: &OsStr) -> Result<()> {
         let target = cstring(target)?;
         // SAFETY: both strings are NUL-terminated and outlive the call.
-        with_name(name, |name| done(unsafe { libc::symlinkat(target.as_ptr(), at.as_raw_fd(), name) }))
+        with_name(name, |name| done(unsafe { libc::symlinkat(target.as_ptr(), at.fd()?.as_raw_fd(), name) }))
     }
 
     fn readlink(&self, at: &Self::Dir, name: &OsStr) -> Result<OsString> {
         let mut target = vec![0u8; libc::PATH_MAX as usize];
         let length = with_name(name, |name| {
             // SAFETY: the buffer is as large as said.
-            count(unsafe { libc::readlinkat(at.as_raw_fd(), name, target.as_mut_ptr().cast(), target.len()) })
+            count(unsafe { libc::readlinkat(at.fd()?.as_raw_fd(), name, target.as_mut_ptr().cast(), target.len()) })
         })?;
         target.truncate(length);
         Ok(OsString::from_vec(target))
@@ -209,18 +223,20 @@ impl Branch for RealBranch {
     fn link(&self, from: &Self::Dir, name: &OsStr, to: &Self::Dir, new: &OsStr) -> Result<()> {
         with_name(name, |name| {
             // SAFETY: both names are NUL-terminated and outlive the call.
-            with_name(new, |new| done(unsafe { libc::linkat(from.as_raw_fd(), name, to.as_raw_fd(), new, 0) }))
+            with_name(new, |new| {
+                done(unsafe { libc::linkat(from.fd()?.as_raw_fd(), name, to.fd()?.as_raw_fd(), new, 0) })
+            })
         })
     }
 
     fn unlink(&self, at: &Self::Dir, name: &OsStr) -> Result<()> {
         // SAFETY: the name is NUL-terminated and outlives the call.
-        with_name(name, |name| done(unsafe { libc::unlinkat(at.as_raw_fd(), name, 0) }))
+        with_name(name, |name| done(unsafe { libc::unlinkat(at.fd()?.as_raw_fd(), name, 0) }))
     }
 
     fn rmdir(&self, at: &Self::Dir, name: &OsStr) -> Result<()> {
         // SAFETY: the name is NUL-terminated and outlives the call.
-        with_name(name, |name| done(unsafe { libc::unlinkat(at.as_raw_fd(), name, libc::AT_REMOVEDIR) }))
+        with_name(name, |name| done(unsafe { libc::unlinkat(at.fd()?.as_raw_fd(), name, libc::AT_REMOVEDIR) }))
     }
 
     fn rename(&self, from: &Self::Dir, name: &OsStr, to: &Self::Dir, new: &OsStr, replace: Replace) -> Result<()> {
@@ -231,6 +247,7 @@ impl Branch for RealBranch {
         };
         with_name(name, |name| {
             with_name(new, |new| {
+                let (from, to) = (from.fd()?, to.fd()?);
                 let (from, to) = (from.as_raw_fd(), to.as_raw_fd());
                 // SAFETY: both names are NUL-terminated and outlive the call.
                 match done(unsafe { libc::renameat2(from, name, to, new, flags) }) {
@@ -249,11 +266,18 @@ impl Branch for RealBranch {
         let flags = access | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
         with_name(name, |name| {
             // SAFETY: the name is NUL-terminated and outlives the call.
-            match owned(unsafe { libc::openat(at.as_raw_fd(), name, flags | libc::O_NOATIME) }) {
-                Err(Errno::EPERM) => owned(unsafe { libc::openat(at.as_raw_fd(), name, flags) }),
+            match owned(unsafe { libc::openat(at.fd()?.as_raw_fd(), name, flags | libc::O_NOATIME) }) {
+                Err(Errno::EPERM) => owned(unsafe { libc::openat(at.fd()?.as_raw_fd(), name, flags) }),
                 opened => opened,
             }
         })
+    }
+
+    fn reopen(file: &Self::File) -> Result<Self::File> {
+        let path = cstring(OsStr::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))?;
+        let flags = libc::O_RDWR | libc::O_NONBLOCK | libc::O_CLOEXEC;
+        // SAFETY: the path is NUL-terminated and outlives the call.
+        owned(unsafe { libc::openat(libc::AT_FDCWD, path.as_ptr(), flags) })
     }
 
     fn change(&self, at: At<'_, Self>, change: &Change) -> Result<()> {
@@ -299,7 +323,7 @@ impl Branch for RealBranch {
             // SAFETY: the name is NUL-terminated and the buffer as large as said.
             At::File(file) => count(unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), buffer, size) }),
             // SAFETY: as above.
-            _ => count(unsafe { libc::lgetxattr(proc_path(at)?.as_ptr(), name.as_ptr(), buffer, size) }),
+            _ => with_path(at, |path| count(unsafe { libc::lgetxattr(path, name.as_ptr(), buffer, size) })),
         };
         let mut small = [0u8; 256];
         match read(small.as_mut_ptr().cast(), small.len()) {
@@ -319,7 +343,7 @@ impl Branch for RealBranch {
             // SAFETY: the buffer is as large as said.
             At::File(file) => count(unsafe { libc::flistxattr(file.as_raw_fd(), buffer, size) })?,
             // SAFETY: as above, and the path is NUL-terminated.
-            _ => count(unsafe { libc::llistxattr(proc_path(at)?.as_ptr(), buffer, size) })?,
+            _ => with_path(at, |path| count(unsafe { libc::llistxattr(path, buffer, size) }))?,
         };
         let names = list[..length].split(|b| *b == 0).filter(|n| !n.is_empty());
         Ok(names.map(|n| OsStr::from_bytes(n).to_owned()).collect())
@@ -332,7 +356,7 @@ impl Branch for RealBranch {
             // SAFETY: the name is NUL-terminated and the value as long as said.
             At::File(file) => done(unsafe { libc::fsetxattr(file.as_raw_fd(), name.as_ptr(), data, size, flags) }),
             // SAFETY: as above.
-            _ => done(unsafe { libc::lsetxattr(proc_path(at)?.as_ptr(), name.as_ptr(), data, size, flags) }),
+            _ => with_path(at, |path| done(unsafe { libc::lsetxattr(path, name.as_ptr(), data, size, flags) })),
         }
     }
 
@@ -342,7 +366,7 @@ impl Branch for RealBranch {
             // SAFETY: the name is NUL-terminated.
             At::File(file) => done(unsafe { libc::fremovexattr(file.as_raw_fd(), name.as_ptr()) }),
             // SAFETY: as above.
-            _ => done(unsafe { libc::lremovexattr(proc_path(at)?.as_ptr(), name.as_ptr()) }),
+            _ => with_path(at, |path| done(unsafe { libc::lremovexattr(path, name.as_ptr()) })),
         }
     }
 
@@ -382,7 +406,7 @@ impl Branch for RealBranch {
         let mut s = MaybeUninit::<libc::statvfs>::uninit();
         // SAFETY: `s` is large enough, and filled when the call succeeds.
         let s = unsafe {
-            done(libc::fstatvfs(self.root.as_raw_fd(), s.as_mut_ptr()))?;
+            done(libc::fstatvfs(self.root.fd()?.as_raw_fd(), s.as_mut_ptr()))?;
             s.assume_init()
         };
         let bsize = if s.f_frsize > 0 { s.f_frsize } else { s.f_bsize };

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use super::fs::{Shared, UnionFs};
 use super::real::RealBranch;
-use super::{answer, control, watch};
+use super::{answer, control, rest, watch};
 use crate::union::branch::Errno;
 use crate::union::options::{Opt, Options};
 use crate::union::reshape::{Candidate, Refused};
@@ -41,6 +41,7 @@ struct Around {
     start: Instant,
     reporter: Reporter,
     budget: watch::Budget,
+    bell: Arc<rest::Bell>,
 }
 
 impl Host for Around {
@@ -52,10 +53,16 @@ impl Host for Around {
         self.reporter.is_watched()
     }
 
+    fn is_curious(&self) -> bool {
+        self.is_watched() && self.budget.spend()
+    }
+
     fn tell(&self, happening: Happening) {
-        if !matches!(happening, Happening::Resolved { .. }) || self.budget.spend() {
-            self.reporter.report(None, What::Union(happening));
-        }
+        self.reporter.report(None, What::Union(happening));
+    }
+
+    fn writing(&self) {
+        self.bell.ring();
     }
 }
 
@@ -151,6 +158,7 @@ struct Ready {
     shared: Arc<Shared>,
     reporter: Reporter,
     kernel: Arc<control::Kernel>,
+    bell: Arc<rest::Bell>,
     at: String,
 }
 
@@ -160,7 +168,9 @@ fn prepare(request: Request, target: &Path) -> Result<Ready, Refused> {
     unsafe { libc::umask(0) };
     let at = target.to_string_lossy().into_owned();
     let (reporter, asked) = connect(&at);
-    let around = Around { start: Instant::now(), reporter: reporter.clone(), budget: watch::Budget::default() };
+    let bell = Arc::new(rest::Bell::default());
+    let (start, budget) = (Instant::now(), watch::Budget::default());
+    let around = Around { start, reporter: reporter.clone(), budget, bell: bell.clone() };
     let union: Union<RealBranch> = Union::new(&at, Box::new(around));
     union.mount(&request.options.own, &|path| open_branch(path, Some(target)))?;
     let watcher = watch::Watcher::start(&union);
@@ -182,7 +192,7 @@ fn prepare(request: Request, target: &Path) -> Result<Ready, Refused> {
         Refused::new((&e).into(), format!("the kernel does not speak our FUSE: {e}"))
     })?;
     *asked.lock().unwrap() = Some(shared.clone());
-    Ok(Ready { session, shared, reporter, kernel, at })
+    Ok(Ready { session, shared, reporter, kernel, bell, at })
 }
 
 fn session_config(threads: usize) -> fuser::Config {
@@ -196,9 +206,10 @@ fn session_config(threads: usize) -> fuser::Config {
 
 impl Ready {
     fn run(self) -> i32 {
-        let Ready { session, shared, reporter, kernel, at } = self;
+        let Ready { session, shared, reporter, kernel, bell, at } = self;
         shared.union.tell_branches("mount");
         let control = control::listen(&shared, &kernel, Path::new(&at));
+        rest::run(&bell, &shared);
         if let Some(watcher) = &shared.watcher {
             watcher.run(&shared, &kernel);
         }
@@ -315,10 +326,7 @@ const MOUNT_FLAGS: [(&str, libc::c_ulong); 8] = [
 ];
 
 fn mount_fuse(request: &Request, target: &Path, device: &OwnedFd) -> Result<(), Refused> {
-    let read_only =
-        request.options.own.iter().rev().find_map(|o| if let Opt::ReadOnly(ro) = o { Some(*ro) } else { None });
-    let words = MOUNT_FLAGS.iter().filter(|(word, _)| request.options.has(word)).map(|(_, flag)| flag);
-    let flags = words.fold(if read_only == Some(true) { libc::MS_RDONLY } else { 0 }, |all, flag| all | flag);
+    let flags = mount_flags(&request.options);
     // SAFETY: plain calls.
     let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
     let fd = device.as_raw_fd();
@@ -335,6 +343,31 @@ fn mount_fuse(request: &Request, target: &Path, device: &OwnedFd) -> Result<(), 
     let errno = last();
     let hint = if errno == Errno::EPERM { " (mounting needs root, here or in a world: `terrarium run`)" } else { "" };
     Err(Refused::new(errno, format!("mount: {errno}{hint}")))
+}
+
+/// The kernel's mount flags of an option list.
+fn mount_flags(options: &Options) -> libc::c_ulong {
+    let read_only = options.own.iter().rev().find_map(|o| if let Opt::ReadOnly(ro) = o { Some(*ro) } else { None });
+    let words = MOUNT_FLAGS.iter().filter(|(word, _)| options.has(word)).map(|(_, flag)| flag);
+    words.fold(if read_only == Some(true) { libc::MS_RDONLY } else { 0 }, |all, flag| all | flag)
+}
+
+/// The kernel's side of a remount: `ro`, `noexec` and their kin. mount(8) gives all that shall hold, not only what is new.
+///
+/// # Errors
+/// `EBUSY` if a file is open for writing and the mount shall be read-only.
+pub fn remount_kernel(target: &Path, options: &Options) -> Result<(), Refused> {
+    let path =
+        CString::new(target.as_os_str().as_bytes()).map_err(|_| Refused::new(Errno::EINVAL, "a NUL in a path"))?;
+    let flags = libc::MS_REMOUNT | mount_flags(options);
+    let (none, data) = (c"none".as_ptr(), std::ptr::null());
+    // SAFETY: all strings are NUL-terminated and outlive the call.
+    if unsafe { libc::mount(none, path.as_ptr(), none, flags, data) } == 0 {
+        return Ok(());
+    }
+    let errno = last();
+    let hint = if errno == Errno::EBUSY { " (a file is open for writing)" } else { "" };
+    Err(Refused::new(errno, format!("remount: {errno}{hint}")))
 }
 
 /// Takes a mount away; 0 or the error.

@@ -147,8 +147,9 @@ impl Watcher {
     fn mark(&self, node: &Arc<Node<RealBranch>>, place: &Place<RealBranch>) -> Result<(), Errno> {
         let handle = self.handle(place)?;
         self.0.dirs.lock().unwrap().insert(handle, Arc::downgrade(node));
+        let dir = place.dir.fd()?;
         let add = |flags: u32| {
-            let (group, dir) = (self.0.group.as_raw_fd(), place.dir.as_raw_fd());
+            let (group, dir) = (self.0.group.as_raw_fd(), dir.as_raw_fd());
             // SAFETY: a constant path relative to a held directory.
             match unsafe { libc::fanotify_mark(group, flags, MASK, dir, c".".as_ptr()) } {
                 0 => Ok(()),
@@ -164,7 +165,7 @@ impl Watcher {
 
     fn handle(&self, place: &Place<RealBranch>) -> Result<Handle, Errno> {
         let mut handle = self.fsid(place)?.to_vec();
-        handle.extend(file_handle(place.dir.as_raw_fd())?);
+        handle.extend(file_handle(place.dir.fd()?.as_raw_fd())?);
         Ok(handle)
     }
 
@@ -172,10 +173,11 @@ impl Watcher {
         if let Some(fsid) = self.0.fsids.lock().unwrap().get(&place.key.dev) {
             return Ok(*fsid);
         }
+        let dir = place.dir.fd()?;
         let mut s = MaybeUninit::<libc::statfs>::uninit();
         // SAFETY: `s` is large enough, and filled when the call succeeds; `fsid_t` is eight plain bytes.
         let fsid: [u8; 8] = unsafe {
-            if libc::fstatfs(place.dir.as_raw_fd(), s.as_mut_ptr()) < 0 {
+            if libc::fstatfs(dir.as_raw_fd(), s.as_mut_ptr()) < 0 {
                 return Err(last());
             }
             std::mem::transmute(s.assume_init().f_fsid)

@@ -147,6 +147,7 @@ impl Brick {
                 work.done.push(Ok(Reply::Done));
             } else {
                 let (name, clock) = (fop.name(), std::time::Instant::now());
+                self.note_use(&fop);
                 let result = match fop {
                     Fop::Content { most } => Ok(self.content(work.done.last(), most, &mut read)),
                     fop => self.fop(work.session, fop, &work.payload, &mut read),
@@ -176,6 +177,21 @@ impl Brick {
                 Reply::Data(length)
             }
             _ => Reply::Done,
+        }
+    }
+
+    /// What `volume top` counts.
+    fn note_use(&self, fop: &Fop) {
+        match fop {
+            Fop::Read { gfid, .. } => self.counters.used("read", *gfid),
+            Fop::Write { gfid, .. } => self.counters.used("write", *gfid),
+            Fop::Readdir { gfid, after, .. } => {
+                if *after == 0 {
+                    self.counters.used("opendir", *gfid);
+                }
+                self.counters.used("readdir", *gfid);
+            }
+            _ => {}
         }
     }
 
@@ -326,6 +342,36 @@ impl Brick {
             Fop::Path { gfid } => store.path_of(gfid).map(|path| Reply::Bytes(path.into())),
             Fop::Crawl { after } => store.crawl(after).map(Reply::Gfids),
         }
+    }
+
+    /// The system calls that a fop means, in words, for those who watch; `None`: it does not reach the disk.
+    pub fn in_calls(&self, fop: &Fop, payload: usize) -> Option<String> {
+        let root = self.store.path().display();
+        let file = |gfid: &Gfid| match self.store.path_of(*gfid) {
+            Ok(path) => format!("{root}{}", String::from_utf8_lossy(&path)),
+            Err(_) => format!("{root}/.glusterfs/…/{gfid}"),
+        };
+        let inside = |parent: &Gfid, name: &Bytes| {
+            format!("{}/{}", file(parent).trim_end_matches('/'), String::from_utf8_lossy(name))
+        };
+        Some(match fop {
+            Fop::Xattrop(op) => {
+                let keys: Vec<&str> = op.add.iter().map(|(key, _)| key.as_str()).collect();
+                format!("setxattr({}, {})", file(&op.gfid), keys.join(" "))
+            }
+            Fop::Write { gfid, offset, .. } => format!("pwrite({}, {payload} bytes, at {offset})", file(gfid)),
+            Fop::Truncate { gfid, size, .. } => format!("ftruncate({}, {size})", file(gfid)),
+            Fop::Make { parent, name, node } => {
+                let (path, gfid) = (inside(parent, name), node.gfid);
+                match node.mode & libc::S_IFMT {
+                    libc::S_IFDIR => format!("mkdir({path}); symlink(.glusterfs/…/{gfid})"),
+                    _ => format!("creat({path}); link(.glusterfs/…/{gfid})"),
+                }
+            }
+            Fop::Unlink { parent, name, .. } => format!("unlink({}); unlink(.glusterfs/…)", inside(parent, name)),
+            Fop::Fsync { gfid, .. } => format!("fsync({})", file(gfid)),
+            _ => return None,
+        })
     }
 
     /// The brick of `slot` is new and empty: notes on the root that it missed everything there.

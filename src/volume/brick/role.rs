@@ -50,6 +50,7 @@ pub fn run(options: &Options) -> io::Result<()> {
         .map_err(|e| io::Error::new(e.kind(), format!("{}: listen at {}: {e}", options.name, options.listen)))?;
     let server = Server::new(Arc::new(Brick::new(store)))?;
     let reporter = introduce(options, &machine, &server);
+    server.report_to(reporter.clone(), &volume.name);
     watch(&volume, options, server.clone(), reporter)?;
     server.listen(&listener)
 }

@@ -7,16 +7,19 @@ use std::io::{self, BufReader};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender as Queue, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{Brick, Outbox};
+use crate::volume::Happening;
+use crate::volume::client::tale;
 use crate::volume::handshake::{BrickAsk, Request as _};
 use crate::volume::rpc::{Fop, Request, ToClient};
 use crate::volume::wire::{Frame, Sender, read_frame};
 use crate::world::wire::{Dial, Envelope, decode, encode, write_frame};
+use crate::world::{Reporter, What};
 
 /// How long a client may take nothing of what it is sent.
 const STUCK: Duration = Duration::from_secs(30);
@@ -34,6 +37,7 @@ pub struct Server {
     slow: Queue<Slow>,
     connections: Mutex<Vec<(u64, Arc<Connection>)>>,
     detail: Arc<std::sync::atomic::AtomicBool>,
+    told: OnceLock<(Reporter, String)>,
 }
 
 struct Connection {
@@ -61,7 +65,8 @@ impl Server {
             std::thread::Builder::new().name("slow".into()).spawn(move || take_slow(&brick, &queue))?;
         }
         let connections = Mutex::default();
-        Ok(Arc::new(Self { brick, pushes, slow, connections, detail: Arc::default() }))
+        let (detail, told) = (Arc::default(), OnceLock::new());
+        Ok(Arc::new(Self { brick, pushes, slow, connections, detail, told }))
     }
 
     /// The brick.
@@ -122,6 +127,7 @@ impl Server {
                 continue;
             }
             let (request, payload): (Request, _) = frame.open()?;
+            self.tell(&frame.id, &request, payload.len());
             if request.fops.iter().any(|f| matches!(f, Fop::Fsync { .. } | Fop::Crawl { .. })) {
                 // The threads end with the process only.
                 let _ = self.slow.send((session, request, payload));
@@ -131,18 +137,56 @@ impl Server {
         }
     }
 
+    /// Whom to tell what is done for a request that a watched client follows: the reporter, the volume, the brick.
+    pub fn report_to(&self, reporter: Reporter, volume: &str) {
+        let _ = self.told.set((reporter, volume.to_owned()));
+    }
+
+    /// For those who watch: a request came in, and what it means for the disk.
+    fn tell(&self, id: &str, request: &Request, payload: usize) {
+        let (Some(number), Some((reporter, volume))) = (tale::request(id), self.told.get()) else { return };
+        let say = |layer: &str, note: &str, (key, value): (&str, String)| {
+            let (volume, layer, note) = (volume.clone(), layer.to_owned(), note.to_owned());
+            let args = [(key.to_owned(), value)].into();
+            reporter.report(None, What::Volume(Happening::Step { volume, request: number, layer, note, args }));
+        };
+        let names: Vec<&str> = request.fops.iter().map(Fop::name).collect();
+        say("server", "way-arrives", ("fops", names.join("+")));
+        let calls: Vec<String> = request.fops.iter().filter_map(|fop| self.brick.in_calls(fop, payload)).collect();
+        if !calls.is_empty() {
+            say("posix", "way-disk", ("calls", calls.join("; ")));
+        }
+    }
+
     /// Answers the manager.
     fn figures(&self, connection: &Connection, frame: &Frame) -> io::Result<()> {
         let ask: BrickAsk = decode(&frame.body)?;
         let answer: Result<Value, String> = match ask {
             BrickAsk::Clients => Ok(self.clients()),
             BrickAsk::Profile { peek } => Ok(self.brick.counters.profile(peek)),
-            BrickAsk::Top { .. } => Err("this brick keeps no list of its most used files".into()),
-            BrickAsk::TopClear | BrickAsk::Reconfigure(_) => Ok(Value::Null),
+            BrickAsk::ProfileClear => {
+                self.brick.counters.clear();
+                Ok(Value::Null)
+            }
+            BrickAsk::Top { what, count } => Ok(self.top(&what, count)),
+            BrickAsk::TopClear => {
+                self.brick.counters.forget_uses();
+                Ok(Value::Null)
+            }
+            BrickAsk::Reconfigure(_) => Ok(Value::Null),
             BrickAsk::Fds => Ok(json!([])),
             BrickAsk::Blame { client } => self.brick.blame_root(&client).map(|()| Value::Null),
         };
         connection.reply(&frame.id, &answer)
+    }
+
+    /// What clients used most, by path.
+    fn top(&self, what: &str, count: usize) -> Value {
+        let used = self.brick.counters.top(what, count).into_iter().filter_map(|(gfid, n)| {
+            let path = self.brick.store.path_of(gfid).ok()?;
+            Some(json!([n, String::from_utf8_lossy(&path)]))
+        });
+        used.collect()
     }
 
     fn clients(&self) -> Value {

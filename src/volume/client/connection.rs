@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::tale;
 use super::wire::Answer;
 use crate::volume::rpc::{Fop, Hello, Lock, Reply, Request, ToClient};
 use crate::volume::wire::{Sender, read_frame};
@@ -334,6 +335,15 @@ impl Connection {
         }
     }
 
+    /// For those who watch: this is sent to this brick.
+    pub fn tell(&self, fops: &[Fop]) {
+        tale::step("client", "way-network", || {
+            let names: Vec<&str> = fops.iter().map(Fop::name).collect();
+            let brick = format!("{}:{}", self.target.to, self.target.hello.brick);
+            vec![("brick", brick), ("fops", names.join("+"))]
+        });
+    }
+
     /// `false`: there is no such connection.
     fn write(
         &self,
@@ -388,7 +398,7 @@ impl Connection {
 fn note(fops: &[Fop], payload: usize) -> (String, String) {
     let names: Vec<&str> = fops.iter().map(Fop::name).collect();
     let bytes = if payload > 0 { format!(" {payload} bytes") } else { String::new() };
-    (format!("call#{}", Gfid::random()), format!("{}{bytes}", names.join("+")))
+    (tale::id().unwrap_or_else(|| format!("call#{}", Gfid::random())), format!("{}{bytes}", names.join("+")))
 }
 
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

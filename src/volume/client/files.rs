@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 
+use super::copies;
 use super::set::{Found, Set};
+use super::tale;
 use crate::volume::definition::Volume;
 use crate::volume::gfid::Gfid;
 use crate::volume::layout::Layout;
@@ -172,6 +174,12 @@ impl Files {
         }
     }
 
+    /// A set's name.
+    fn name_of(&self, set: &Set) -> String {
+        let graph = self.graph();
+        copies::place(&graph, set).map_or(String::new(), |i| graph.name(i))
+    }
+
     /// Bytes of a file.
     ///
     /// # Errors
@@ -186,6 +194,7 @@ impl Files {
     /// As of [`Set::change_data`].
     pub fn write(&self, gfid: Gfid, offset: u64, data: &Bytes) -> Result<Iatt, i32> {
         self.on_file(gfid, |set| {
+            tale::step("dht", "way-cached", || vec![("subvolume", self.name_of(set))]);
             let time = Some(set.wire.now());
             let part = (offset, offset + (data.len() as u64).max(1) - 1);
             set.change_data(gfid, part, Fop::Write { gfid, offset, time }, data)

@@ -85,6 +85,7 @@ impl Wire for Net {
             return vec![];
         }
         for (place, call) in calls.into_iter().enumerate() {
+            self.kids[call.kid].tell(&call.fops);
             self.kids[call.kid].send(call.epoch, call.fops, payload, (&gather, place));
         }
         gather.wait()

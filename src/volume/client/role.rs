@@ -96,7 +96,8 @@ pub(super) fn start(
     let shared: Arc<OnceLock<Weak<Session>>> = Arc::default();
     let asked = shared.clone();
     let answering = move |question: Question| {
-        let session = asked.get().and_then(Weak::upgrade);
+        // What the keeper says first is meant for the session that is about to begin.
+        let session = asked.wait().upgrade();
         let answer = answer(session.as_deref(), &question.ask);
         question.answer(answer);
     };
@@ -113,6 +114,8 @@ fn answer(session: Option<&Session>, ask: &Ask) -> Result<serde_json::Value, Str
     match (ask, session) {
         (Ask::Route { via, .. }, Some(session)) => session.route(*via),
         (Ask::Detail(on), Some(session)) => session.set_detail(*on),
+        (Ask::Speed(speed), Some(session)) => session.teller.set_speed(*speed),
+        (Ask::Freeze(frozen), Some(session)) => session.teller.set_frozen(*frozen),
         (Ask::Words(words), _) => return Err(format!("a client does not understand `{}`", words.join(" "))),
         _ => {}
     }

@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::connection::{Connection, Target, Word};
+use super::copies;
 use super::files::{Files, Graph};
 use super::manager::{self, Source};
 use super::net::{Bell, Net};
 use super::set::Set;
+use super::tale::{self, Teller};
 use crate::volume::definition::{Brick, Volume};
 use crate::volume::gfid::Gfid;
 use crate::volume::options;
@@ -60,6 +62,8 @@ pub struct Session {
     pub files: Files,
     options: Options,
     client: Gfid,
+    /// Tells what requests do on their way.
+    pub teller: Arc<Teller>,
     words: Queue<(usize, Word)>,
     bell: Arc<Bell>,
     links: Mutex<Links>,
@@ -98,8 +102,8 @@ impl Session {
         let (words, heard) = channel();
         let empty = Graph { volume: volume.clone(), sets: vec![] };
         let (links, bell) = (Mutex::default(), Arc::new(Bell::default()));
-        let session =
-            Arc::new(Self { files: Files::new(empty), options, client: Gfid::random(), words, bell, links, reporter });
+        let (files, client, teller) = (Files::new(empty), Gfid::random(), Teller::new(reporter.clone()));
+        let session = Arc::new(Self { files, options, client, teller, words, bell, links, reporter });
         session.take(volume)?;
         let (one, two, three) = (Arc::downgrade(&session), Arc::downgrade(&session), Arc::downgrade(&session));
         let bell = session.bell.clone();
@@ -195,8 +199,9 @@ impl Session {
         affected.iter().for_each(|c| c.reroute());
     }
 
-    /// Whether messages carry notes for those who watch the links.
+    /// Whether messages carry notes for those who watch the links, and requests tell their steps.
     pub fn set_detail(&self, on: bool) {
+        self.teller.set_detail(on);
         self.links().by_brick.values().for_each(|(_, c)| c.set_detail(on));
     }
 
@@ -224,6 +229,21 @@ impl Session {
     pub fn generation(&self) -> u64 {
         let sets = &self.files.graph().sets;
         sets.iter().map(|set| set.wire.generation()).fold(sets.len() as u64, u64::wrapping_add)
+    }
+
+    /// A path of an inode, or its gfid.
+    pub fn path_of(&self, gfid: Gfid) -> String {
+        let set = self.files.set_of(gfid).ok();
+        set.and_then(|set| super::shd::path_of(&set, gfid)).unwrap_or_else(|| format!("<gfid:{gfid}>"))
+    }
+
+    /// Tells those who watch what the copies of an inode say of each other, if this thread tells a tale.
+    pub fn tell_copies(&self, gfid: Gfid) {
+        tale::aside(|_| {
+            let (graph, set) = (self.files.graph(), self.files.set_of(gfid).ok()?);
+            let path = self.path_of(gfid);
+            copies::copies(&graph, copies::place(&graph, &set)?, gfid, path)
+        });
     }
 
     /// Lets go of a file that one brick keeps for us ([`Notice::Gone`]).

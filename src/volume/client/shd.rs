@@ -2,16 +2,19 @@
 //!
 //! It goes through the indices of its bricks when a brick comes back, when it is told to, and every `cluster.heal-timeout`
 //! seconds; as long as a round heals something, another one follows a second later. `full` walks everything that its bricks have.
+//! Between heals it scrubs them ([`super::scrub`]), when that is wanted.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::copies;
 use super::heal::{self, Healed};
 use super::manager::{self, Push, Source};
 use super::role;
+use super::scrubber::Scrubber;
 use super::session::{Notice, Session};
 use super::set::Set;
 use crate::volume::definition::Volume;
@@ -23,6 +26,8 @@ use crate::volume::rpc::{Fop, Reply};
 use crate::volume::{Happening, options};
 use crate::world::What;
 
+/// How often it is looked whether what a scrub found was healed.
+const LOOK: Duration = Duration::from_millis(500);
 /// How many inodes are healed at once.
 const WORKERS: usize = 16;
 
@@ -31,6 +36,8 @@ const WORKERS: usize = 16;
 enum Order {
     Index,
     Full,
+    Scrub,
+    Look,
     End,
 }
 
@@ -61,7 +68,12 @@ pub fn run(source: &Source, machine: &str) -> io::Result<()> {
         Push::Spec(spec) => take(spec.volumes, &mut healers),
         Push::Heal(order) => {
             if let Some(healer) = healers.get(&order.volume) {
-                let _ = healer.orders.send(if order.full { Order::Full } else { Order::Index });
+                let what = match (order.scrub, order.full) {
+                    (true, _) => Order::Scrub,
+                    (_, true) => Order::Full,
+                    _ => Order::Index,
+                };
+                let _ = healer.orders.send(what);
             }
         }
     })
@@ -113,25 +125,35 @@ fn healer(volume: Volume, source: &Source, machine: &str) -> io::Result<Healer> 
 /// Goes through the volume whenever there is reason to.
 fn rounds(session: &Session, machine: &str, waiting: &Receiver<Order>) {
     let mut again = false;
+    let (mut scrubber, begun) = (Scrubber::new(machine), Instant::now());
     loop {
         let volume = session.files.graph().volume.clone();
         let timeout = options::value(&volume, "cluster.heal-timeout").trim().parse().unwrap_or(600);
         let pause = Duration::from_secs(if again { 1 } else { u64::max(timeout, 1) });
-        let mut order = match waiting.recv_timeout(pause) {
-            Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => return,
+        let due = scrubber.due(&volume, begun);
+        let wait = if scrubber.has_bad() { pause.min(LOOK) } else { pause };
+        let first = match waiting.recv_timeout(due.map_or(wait, |due| due.min(wait))) {
+            Err(RecvTimeoutError::Disconnected) => return,
             Ok(order) => order,
+            Err(RecvTimeoutError::Timeout) if due.is_some_and(|due| due < wait) => Order::Scrub,
+            Err(RecvTimeoutError::Timeout) if wait < pause => Order::Look,
             Err(RecvTimeoutError::Timeout) => Order::Index,
         };
-        while let Ok(more) = waiting.try_recv() {
-            order = if more == Order::Index { order } else { more };
-        }
-        if order == Order::End {
+        let orders: Vec<Order> = std::iter::once(first).chain(waiting.try_iter()).collect();
+        if orders.contains(&Order::End) {
             return;
         }
-        if !options::is_on(&volume, "cluster.self-heal-daemon") {
+        if orders.contains(&Order::Scrub) {
+            scrubber.scrub(session);
+        }
+        if orders.contains(&Order::Look) {
+            scrubber.healed(session);
+        }
+        let heals = orders.iter().any(|order| matches!(order, Order::Index | Order::Full));
+        if !heals || !options::is_on(&volume, "cluster.self-heal-daemon") {
             continue;
         }
-        let (healed, left) = round(session, machine, order == Order::Full);
+        let (healed, left) = round(session, machine, orders.contains(&Order::Full));
         again = healed > 0;
         if healed + left > 0 {
             let volume = volume.name.clone();
@@ -259,6 +281,9 @@ fn tell(session: &Session, set: &Set, gfid: Gfid, healed: &Healed) {
             to: to.iter().map(brick).collect(),
             bytes: if *kind == crate::volume::xattr::Kind::Data { healed.bytes } else { 0 },
         }));
+    }
+    if let Some(happening) = copies::place(&graph, set).and_then(|at| copies::copies(&graph, at, gfid, path.clone())) {
+        session.report(What::Volume(happening));
     }
     for kind in &healed.split {
         let (volume, path) = (graph.volume.name.clone(), path.clone());

@@ -133,6 +133,7 @@ impl Manager {
         {
             let mut state = self.state();
             state.tasks.remove(name);
+            state.scrubs.remove(name);
             state.reset.retain(|(volume, _)| volume != name);
             if let Some(volume) = state.volumes.remove(name) {
                 state.deleted.insert(volume.id);

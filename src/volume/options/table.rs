@@ -154,6 +154,8 @@ pub const TABLE: &[Row] = &[
     gone("features.read-only", "off", Bool),
     gone("features.sdfs", "off", Bool),
     gone("features.scrub", "false", Text),
+    gone("features.scrub-freq", "biweekly", Text),
+    gone("features.scrub-throttle", "lazy", Text),
     gone("features.shard", "off", Bool),
     gone("features.shard-block-size", "64MB", Size),
     gone("features.show-snapshot-directory", "off", Bool),

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use super::{Files, Graph, merged};
+use crate::volume::Happening;
 use crate::volume::client::set::Found;
+use crate::volume::client::tale;
 use crate::volume::gfid::Gfid;
 use crate::volume::hash;
 use crate::volume::layout::{Layout, Range};
@@ -123,6 +125,10 @@ impl Files {
             return self.make_dir(&graph, dir, name, node);
         }
         let at = self.hashed(&graph, dir, name)?;
+        tale::aside(|volume| self.placed(&graph, volume, (dir, name), at));
+        tale::step("dht", "way-hashed", || {
+            vec![("hash", format!("0x{:08x}", hash::of_name(name))), ("subvolume", graph.name(at))]
+        });
         let gfid = node.gfid;
         let fop = Fop::Make { parent: dir, name: name.clone(), node: Box::new(node) };
         let made = inode(graph.sets[at].change_names(dir, name, &fop)?)?;
@@ -130,6 +136,20 @@ impl Files {
             self.known().places.insert(gfid, at);
         }
         Ok(made)
+    }
+
+    /// Where a name belongs, and why, for those who watch.
+    fn placed(&self, graph: &Graph, volume: String, (dir, name): (Gfid, &Bytes), at: usize) -> Option<Happening> {
+        let layout = self.layout(graph, dir).ok()?;
+        let range = |(i, r): (usize, &Option<Range>)| r.map(|r| (graph.name(i), r.start, r.stop));
+        Some(Happening::Placed {
+            volume,
+            dir: String::from_utf8_lossy(&self.path(graph, dir).ok()?).into_owned(),
+            name: String::from_utf8_lossy(name).into_owned(),
+            hash: hash::of_name(name),
+            subvolume: graph.name(at),
+            ranges: layout.0.iter().enumerate().filter_map(range).collect(),
+        })
     }
 
     /// A directory is made on the set that its name belongs to first, then on all others, each with its range.

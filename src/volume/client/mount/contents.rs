@@ -6,6 +6,8 @@ use bytes::Bytes;
 use fuser::{FileAttr, FopenFlags, INodeNo, LockOwner, OpenFlags};
 
 use super::fs::Fs;
+use crate::volume::client::tale::{self, Telling};
+use crate::volume::gfid::Gfid;
 use crate::volume::rpc::{Fop, Node, Reply};
 
 impl Fs {
@@ -52,7 +54,10 @@ impl Fs {
         let Some(known) = self.0.inodes.close(ino.0) else { return };
         let _ = self.0.buffers.flush(known.gfid);
         self.0.buffers.forget(known.gfid);
+        let told = self.0.session.teller.take(known.gfid);
+        let _telling = self.0.session.teller.resume(told);
         self.0.session.files.settle(known.gfid);
+        self.0.session.tell_copies(known.gfid);
         if known.kept {
             self.0.session.files.close(known.gfid);
         }
@@ -67,13 +72,27 @@ impl Fs {
 
     pub(super) fn write_file(&self, ino: INodeNo, offset: u64, data: &[u8], flags: OpenFlags) -> Result<u32, i32> {
         let gfid = self.gfid(ino)?;
+        let _telling = self.tell_write(gfid, offset, data.len());
         self.0.buffers.write(gfid, offset, data)?;
+        tale::step("write-behind", "way-buffered", Vec::new);
         // O_SYNC and O_DSYNC: not answered before it is safe.
         if flags.0 & libc::O_DSYNC != 0 {
             self.0.buffers.flush(gfid)?;
             self.0.session.files.sync(gfid, flags.0 & libc::O_SYNC != libc::O_SYNC)?;
         }
         u32::try_from(data.len()).map_err(|_| libc::EINVAL)
+    }
+
+    /// A write begins, and is told if somebody watches.
+    fn tell_write(&self, gfid: Gfid, offset: u64, size: usize) -> Option<Telling> {
+        let session = &self.0.session;
+        let telling = session.teller.begin(&session.files.graph().volume.name)?;
+        session.teller.keep(gfid);
+        tale::step("vfs", "way-write", || {
+            vec![("size", size.to_string()), ("offset", offset.to_string()), ("path", session.path_of(gfid))]
+        });
+        tale::step("fuse", "way-fuse", || vec![("fop", "WRITE".into())]);
+        Some(telling)
     }
 
     pub(super) fn flush_file(&self, ino: INodeNo, owner: LockOwner) -> Result<(), i32> {

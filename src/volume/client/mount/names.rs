@@ -8,6 +8,7 @@ use fuser::{FileAttr, INodeNo, RenameFlags, Request};
 use super::attr::{attr, now};
 use super::fs::Fs;
 use super::inodes::name as blob;
+use crate::volume::client::tale::{self, Telling};
 use crate::volume::gfid::Gfid;
 use crate::volume::rpc::{Change, Iatt, Inode, Node};
 
@@ -54,8 +55,26 @@ impl Fs {
     }
 
     pub(super) fn make(&self, parent: INodeNo, name: &OsStr, node: Node) -> Result<FileAttr, i32> {
-        let made = self.0.session.files.make(self.gfid(parent)?, &blob(name), node)?;
+        let parent = self.gfid(parent)?;
+        let _telling = self.tell_make(name, &node);
+        let made = self.0.session.files.make(parent, &blob(name), node)?;
         Ok(self.told(&made))
+    }
+
+    /// Something new is made, and that is told if somebody watches.
+    fn tell_make(&self, name: &OsStr, node: &Node) -> Option<Telling> {
+        let teller = &self.0.session.teller;
+        let telling = teller.begin(&self.0.session.files.graph().volume.name)?;
+        teller.keep(node.gfid);
+        let (call, kind) = match node.mode & libc::S_IFMT {
+            libc::S_IFREG => ("open(2) with O_CREAT", "CREATE"),
+            libc::S_IFDIR => ("mkdir(2)", "MKDIR"),
+            libc::S_IFLNK => ("symlink(2)", "SYMLINK"),
+            _ => ("mknod(2)", "MKNOD"),
+        };
+        tale::step("vfs", "way-make", || vec![("call", call.into()), ("name", name.to_string_lossy().into_owned())]);
+        tale::step("fuse", "way-fuse", || vec![("fop", kind.into())]);
+        Some(telling)
     }
 
     pub(super) fn set_attributes(&self, ino: INodeNo, change: &Change, size: Option<u64>) -> Result<FileAttr, i32> {

@@ -24,6 +24,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::lease::Leases;
+use super::tale;
 use super::wire::Wire;
 use crate::volume::gfid::Gfid;
 use crate::volume::replicate::{Kids, NoCopy, Shape};
@@ -102,7 +103,11 @@ impl Set {
 
     /// Nobody has the file open any more: ends what was begun and gives the lock back.
     pub fn settle(&self, gfid: Gfid) {
-        self.leases.settle(&*self.wire, &self.shape, &lease::inode(gfid));
+        let lock = lease::inode(gfid);
+        if self.shape.len() > 1 && self.leases.has_begun(&lock) {
+            tale::step("afr", "way-post-op", Vec::new);
+        }
+        self.leases.settle(&*self.wire, &self.shape, &lock);
     }
 
     /// Whether the last name that was asked for in this directory was missing.
