@@ -25,7 +25,7 @@ use crate::world::{Reporter, What};
 const STUCK: Duration = Duration::from_secs(30);
 
 /// How many requests that take long are carried out at once, beside those of the connections' own threads.
-const SLOW: usize = 4;
+const SLOW: usize = 16;
 
 /// A request that takes long: whose, what, its payload.
 type Slow = (u64, Request, bytes::Bytes);

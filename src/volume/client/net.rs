@@ -98,6 +98,10 @@ impl Wire for Net {
         self.bell.ring();
     }
 
+    fn lanes(&self) -> usize {
+        8
+    }
+
     fn is_blaming(&self) -> bool {
         self.kids.iter().any(|k| k.is_blaming() || k.epoch() == 0)
     }

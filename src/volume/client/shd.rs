@@ -20,6 +20,7 @@ use super::set::Set;
 use crate::volume::definition::Volume;
 use crate::volume::gfid::Gfid;
 use crate::volume::handshake::SHD_VOLUME_ID;
+use crate::volume::heal::Choice;
 use crate::volume::replicate::Kids;
 use crate::volume::rpc::{Fop, Reply};
 use crate::volume::{Happening, options};
@@ -28,7 +29,7 @@ use crate::world::What;
 /// How often it is looked whether what a scrub found was healed.
 const LOOK: Duration = Duration::from_millis(500);
 /// How many inodes are healed at once.
-const WORKERS: usize = 4;
+const WORKERS: usize = 16;
 
 /// What sends the healer through a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,7 +179,8 @@ fn round(session: &Session, machine: &str, full: bool) -> (u64, u64) {
             left += gfids.len() as u64;
             continue;
         }
-        let (done, undone) = heal_all(session, set, gfids, majority);
+        let policy = Choice::policy(options::value(&graph.volume, "cluster.favorite-child-policy"));
+        let (done, undone) = heal_all(session, set, gfids, (policy, majority));
         healed += done;
         left += undone;
     }
@@ -220,19 +222,19 @@ struct Queue {
 }
 
 /// Heals these and what comes into being by that, several at once.
-fn heal_all(session: &Session, set: &Arc<Set>, mut todo: Vec<Gfid>, majority: bool) -> (u64, u64) {
+fn heal_all(session: &Session, set: &Arc<Set>, mut todo: Vec<Gfid>, how: (Option<Choice>, bool)) -> (u64, u64) {
     todo.reverse();
     let shared = (Mutex::new(Queue { todo, ..Queue::default() }), Condvar::new());
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
-            scope.spawn(|| work(session, set, &shared, majority));
+            scope.spawn(|| work(session, set, &shared, how));
         }
     });
     let queue = shared.0.into_inner().unwrap_or_else(PoisonError::into_inner);
     (queue.healed, queue.left)
 }
 
-fn work(session: &Session, set: &Set, (queue, changed): &(Mutex<Queue>, Condvar), majority: bool) {
+fn work(session: &Session, set: &Set, (queue, changed): &(Mutex<Queue>, Condvar), how: (Option<Choice>, bool)) {
     let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let waiting = changed.wait_while(lock(), |q| q.todo.is_empty() && q.busy > 0);
@@ -240,7 +242,7 @@ fn work(session: &Session, set: &Set, (queue, changed): &(Mutex<Queue>, Condvar)
         let Some(gfid) = state.todo.pop() else { return };
         state.busy += 1;
         drop(state);
-        let outcome = heal::single(set, gfid, majority);
+        let outcome = heal::single(set, gfid, how.0, how.1);
         if let Ok(healed) = &outcome {
             tell(session, set, gfid, healed);
         }

@@ -79,7 +79,7 @@ pub const TABLE: &[Row] = &[
     kept("cluster.entry-change-log", "on", Bool),
     kept("cluster.entry-self-heal", "off", Bool),
     kept("cluster.extra-hash-regex", "(null)", Text),
-    kept("cluster.favorite-child-policy", "none", OneOf(&["none", "size", "ctime", "mtime", "majority"])),
+    acts("cluster.favorite-child-policy", "none", OneOf(&["none", "size", "ctime", "mtime", "majority"])),
     kept("cluster.force-migration", "off", Bool),
     kept("cluster.full-lock", "yes", Bool),
     kept("cluster.granular-entry-heal", "no", Bool),

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use super::super::session::{Failure, Outcome, Session};
 use super::super::xml::{Node, leaf, node, refused_first, result_first};
 use super::HEAL;
-use crate::volume::client::info::{BrickInfo, Resolution, Unresolved, Waiting, heal_info, resolve as settle};
+use crate::volume::client::info::{BrickInfo, Resolution, Resolved, Unresolved, Waiting, heal_info, resolve as settle};
 use crate::volume::client::manager::Source;
 use crate::volume::definition::{Status, Volume};
 use crate::volume::manager::disk::errno_text;
@@ -207,9 +207,11 @@ pub fn resolve(session: &Session, name: &str, words: &[&str]) -> Outcome {
     let volume = healed_volume(session, name)?;
     match (file, &how) {
         (Some(file), _) => {
-            settle(&volume, &source(session), &session.place.name, file, &how)
-                .map_err(|why| unresolved(session, &why))?;
-            println!("Healed {file}.");
+            let settled = settle(&volume, &source(session), &session.place.name, file, &how);
+            match settled.map_err(|why| unresolved(session, &why))? {
+                Resolved::Contents => println!("Healed {file}."),
+                Resolved::Identity => println!("GFID split-brain resolved for file {file}"),
+            }
             Ok(0)
         }
         (None, Resolution::Brick(brick)) => resolve_all(session, &volume, brick),
@@ -231,7 +233,7 @@ fn resolve_all(session: &Session, volume: &Volume, brick: &str) -> Outcome {
     for entry in entries.iter().filter(|e| e.split_brain) {
         let path = entry.name();
         match settle(volume, &source(session), &session.place.name, &path, &how) {
-            Ok(()) => {
+            Ok(_) => {
                 healed += 1;
                 println!("Healed gfid:{}.", entry.gfid);
             }
