@@ -107,7 +107,8 @@ fn readdir_stat(on: &On<'_>) -> Result<Vec<f64>> {
 
 fn grep(on: &On<'_>) -> Result<Vec<f64>> {
     let tree = on.at.join("tree");
-    let grep = || Command::new("grep").args(["-r", "no such words"]).arg(&tree).stdout(Stdio::null()).status().map(drop);
+    let grep =
+        || Command::new("grep").args(["-r", "no such words"]).arg(&tree).stdout(Stdio::null()).status().map(drop);
     Ok(vec![timed(grep)?, timed(grep)?])
 }
 

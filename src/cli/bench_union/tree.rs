@@ -41,16 +41,8 @@ pub const FULL: Scale = Scale {
 };
 
 /// A tenth.
-pub const QUICK: Scale = Scale {
-    dirs: 40,
-    files: 50,
-    flat: 1000,
-    big: 32 << 20,
-    small: 500,
-    archived: 1000,
-    copies: 50,
-    unlinks: 100,
-};
+pub const QUICK: Scale =
+    Scale { dirs: 40, files: 50, flat: 1000, big: 32 << 20, small: 500, archived: 1000, copies: 50, unlinks: 100 };
 
 /// Makes `lower`, its copy `native` and the archive `small.tar` in `base`.
 pub fn make(base: &Path, scale: &Scale) -> Result<()> {
