@@ -108,7 +108,7 @@ impl<B: Branch> Union<B> {
             Ok(()) => Ok(true),
             Err(e) => {
                 if below {
-                    self.remove_whiteout(at, name, path)?;
+                    let _ = self.remove_whiteout(at, name, path);
                 }
                 Err(e)
             }

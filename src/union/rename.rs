@@ -219,7 +219,7 @@ impl<B: Branch> Union<B> {
                 let _ = member.branch.rename(&into.dir, aside, &into.dir, to.name, Replace::No);
             }
             if hide {
-                self.remove_whiteout(&at, from.name, old_path)?;
+                let _ = self.remove_whiteout(&at, from.name, old_path);
             }
             let _ = node.inspect(|node| node.places().iter().for_each(|place| lead(place, from.parent, from.name)));
             return Err(e);
@@ -228,7 +228,8 @@ impl<B: Branch> Union<B> {
             clear(&into, &aside);
         }
         if whiteout {
-            self.remove_whiteout(&into, to.name, new_path)?;
+            // It hides nothing any more: the name beside it counts.
+            let _ = self.remove_whiteout(&into, to.name, new_path);
         }
         if let Some(target) = target {
             let here = target.top.id == member.id;

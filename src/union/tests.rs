@@ -578,3 +578,6 @@ fn copy_into(plain: &Plain, path: &str, what: &str) {
         }
     }
 }
+
+#[path = "tests_fault.rs"]
+mod fault;
