@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::lxc::{Asked, Tool, is_name, opt};
@@ -81,7 +81,7 @@ fn take(asked: &Asked) -> Result<(), Error> {
     copied
 }
 
-fn copy(asked: &Asked, place: &Place, root: &PathBuf, to: &PathBuf) -> Result<(), Error> {
+fn copy(asked: &Asked, place: &Place, root: &Path, to: &Path) -> Result<(), Error> {
     build::copy_tree(root, &to.join("rootfs")).doing(|| format!("copy {} to {}", root.display(), to.display()))?;
     fs::copy(place.config_path(), to.join("config")).doing(|| "copy the config")?;
     let now = chrono_like(std::time::SystemTime::now());
