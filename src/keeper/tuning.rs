@@ -42,13 +42,18 @@ impl Keeper {
         }
     }
 
+    /// Whether the roles are told to report in detail, and whether clients pass the switch.
+    fn tuned(&self) -> (bool, bool) {
+        let tuning = self.tuning.borrow();
+        (tuning.observed, tuning.ruled)
+    }
+
     fn is_ruled(&self) -> bool {
         self.see(|world| !world.links.rules.is_empty())
     }
 
     async fn route_client(&self, name: &str, ruled: bool) {
         let via = ruled.then(|| self.switch.address());
-        let _ = self.ask(name, Ask::Detail(ruled)).await;
         let _ = self.ask(name, Ask::Route { to: "*".into(), via }).await;
     }
 
@@ -72,11 +77,11 @@ impl Keeper {
                 told = Some((speed, frozen));
             }
             if CLIENTS.into_iter().any(|kind| keeper.roles_of(kind).contains(&name)) {
-                let ruled = keeper.tuning.borrow().ruled;
-                return keeper.route_client(&name, ruled).await;
+                let (observed, ruled) = keeper.tuned();
+                keeper.route_client(&name, ruled).await;
+                return keeper.watch_client(name, observed).await;
             }
-            let observed = keeper.tuning.borrow().observed;
-            keeper.tune(name, observed).await;
+            keeper.tune(name, keeper.tuned().0).await;
         });
     }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::Brick;
 use super::server::Server;
 use super::store::{Settings, Store};
+use crate::volume::Happening;
 use crate::volume::definition::Volume;
 use crate::volume::gfid::Gfid;
-use crate::volume::{Happening, options};
 use crate::world::reporter::{Introduction, Question};
 use crate::world::wire::{Ask, socket_path};
 use crate::world::{Reporter, What};
@@ -82,7 +82,7 @@ fn answer(server: &Server, question: Question) {
 
 /// Reports figures about once a second while they change, and ends the process when the directory is gone.
 fn watch(volume: &Volume, options: &Options, server: Arc<Server>, reporter: Reporter) -> io::Result<()> {
-    let interval = options::value(volume, "storage.health-check-interval").trim().parse::<u64>().unwrap_or(30);
+    server.reconfigure(volume);
     let (volume, brick) = (volume.name.clone(), options.name.clone());
     let turn = move || {
         let mut told = None;
@@ -94,6 +94,7 @@ fn watch(volume: &Volume, options: &Options, server: Arc<Server>, reporter: Repo
                 let happening = Happening::Brick { volume, brick, written, read, pending, trusted };
                 reporter.report(None, What::Volume(happening));
             }
+            let interval = server.check_every();
             if interval > 0 && second % interval == 0 && !is_healthy(&server) {
                 eprintln!("health-check failed, going down");
                 std::process::exit(1);

@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 use super::{Brick, Outbox};
 use crate::volume::Happening;
 use crate::volume::client::tale;
+use crate::volume::definition::Volume;
 use crate::volume::handshake::{BrickAsk, Request as _};
+use crate::volume::options;
 use crate::volume::rpc::{Fop, Request, ToClient};
 use crate::volume::wire::{Frame, Sender, read_frame};
 use crate::world::wire::{Dial, Envelope, decode, encode, write_frame};
@@ -35,6 +37,8 @@ pub struct Server {
     brick: Arc<Brick>,
     pushes: Queue<(Arc<Connection>, ToClient)>,
     slow: Queue<Slow>,
+    /// Seconds between two looks at the directory; 0: never.
+    check_every: AtomicU64,
     connections: Mutex<Vec<(u64, Arc<Connection>)>>,
     detail: Arc<std::sync::atomic::AtomicBool>,
     told: OnceLock<(Reporter, String)>,
@@ -66,7 +70,18 @@ impl Server {
         }
         let connections = Mutex::default();
         let (detail, told) = (Arc::default(), OnceLock::new());
-        Ok(Arc::new(Self { brick, pushes, slow, connections, detail, told }))
+        Ok(Arc::new(Self { brick, pushes, slow, check_every: AtomicU64::new(30), connections, detail, told }))
+    }
+
+    /// The volume's options are these from now on.
+    pub fn reconfigure(&self, volume: &Volume) {
+        let seconds = options::value(volume, "storage.health-check-interval").trim().parse().unwrap_or(30);
+        self.check_every.store(seconds, Relaxed);
+    }
+
+    /// Seconds between two looks at the directory; 0: never.
+    pub fn check_every(&self) -> u64 {
+        self.check_every.load(Relaxed)
     }
 
     /// The brick.
@@ -173,7 +188,10 @@ impl Server {
                 self.brick.counters.forget_uses();
                 Ok(Value::Null)
             }
-            BrickAsk::Reconfigure(_) => Ok(Value::Null),
+            BrickAsk::Reconfigure(volume) => {
+                self.reconfigure(&volume);
+                Ok(Value::Null)
+            }
             BrickAsk::Fds => Ok(json!([])),
             BrickAsk::Blame { client } => self.brick.blame_root(&client).map(|()| Value::Null),
         };

@@ -1,0 +1,210 @@
+//! The mounted volume through the kernel: what must hold between two mounts and while bricks come and go. Each story is a script in a mount
+//! namespace of its own, as root, with bricks and mounts as processes. Without root or /dev/fuse it is skipped, with words.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+
+use terrarium::volume::definition::{Brick, Status, Volume};
+
+/// Starts the bricks and two mounts, `a` and `b`; everything ends with the script.
+const PROLOGUE: &str = r#"
+set -e
+mount --make-rprivate /
+export TERRARIUM_KEEPER=/nonexistent
+brick() { "$TERRARIUM" brick --name 127.0.0.1:$PWD/b$1 --path $PWD/b$1 --bind 127.0.0.1 --port ${PORTS[$1]} --volume v.json & PID[$1]=$!; }
+end() { kill -9 ${PID[$1]}; wait ${PID[$1]} 2>/dev/null || true; }
+mnt() { mkdir -p $1; "$TERRARIUM" glusterfs --volume-file $PWD/v.json "${@:2}" $PWD/$1; }
+is() { [ "$2" = "$3" ] || { echo "$1: got '$2', hoped for '$3'" >&2; exit 1; }; }
+no() { if "$@" 2>err; then echo "worked, but should not: $*" >&2; exit 1; fi; }
+soon() { for i in {1..150}; do if "$@" >/dev/null 2>&1; then return; fi; sleep .1; done; echo "never: $*" >&2; exit 1; }
+done_all() { umount -l a b s 2>/dev/null || true; kill -9 ${PID[@]} $HEALER 2>/dev/null || true; }
+trap done_all EXIT
+PID=(); HEALER=; read -ra PORTS <<< "$PORTS"
+for i in ${!PORTS[@]}; do mkdir b$i; brick $i; done
+for i in ${!PORTS[@]}; do soon bash -c "echo > /dev/tcp/127.0.0.1/${PORTS[$i]}"; done
+mnt a; mnt b
+"#;
+
+fn why_not() -> Option<&'static str> {
+    match (nix::unistd::geteuid().is_root(), Path::new("/dev/fuse").exists()) {
+        (false, _) => Some("not root"),
+        (true, false) => Some("no /dev/fuse"),
+        _ => None,
+    }
+}
+
+fn volume(dir: &Path, bricks: usize, options: &[(&str, &str)]) -> Volume {
+    let port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let brick = |slot: usize| Brick {
+        host: "127.0.0.1".into(),
+        path: dir.join(format!("b{slot}")).display().to_string(),
+        peer: uuid::Uuid::nil(),
+        slot,
+        port: port(),
+        decommissioned: false,
+    };
+    Volume {
+        name: "gv0".into(),
+        id: uuid::Uuid::from_u128(7),
+        status: Status::Started,
+        replica: bricks,
+        arbiter: 0,
+        bricks: (0..bricks).map(brick).collect(),
+        options: options.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
+        version: 1,
+        commit_hash: 1,
+    }
+}
+
+/// Runs a story on a volume of so many copies; fails with what it said.
+fn story(bricks: usize, options: &[(&str, &str)], script: &str) {
+    if let Some(why) = why_not() {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let volume = volume(dir.path(), bricks, options);
+    std::fs::write(dir.path().join("v.json"), serde_json::to_string(&volume).unwrap()).unwrap();
+    let ports: Vec<String> = volume.bricks.iter().map(|b| b.port.to_string()).collect();
+    let output = Command::new("unshare")
+        .args(["-m", "timeout", "-k", "5", "100", "bash", "-c", &format!("{PROLOGUE}\n{script}")])
+        .env("TERRARIUM", env!("CARGO_BIN_EXE_terrarium"))
+        .env("PORTS", ports.join(" "))
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{said}", output.status);
+}
+
+/// A file that is open on one mount lives on when its last name is removed on another, and is gone when it is closed.
+#[test]
+fn an_open_file_outlives_its_name_on_another_mount() {
+    story(
+        3,
+        &[],
+        r#"
+echo hello > a/f; exec 3< a/f; rm b/f; soon bash -c '! ls a/f'
+is kept "$(ls b0/.glusterfs/unlink | wc -l)" 1
+is content "$(cat <&3)" hello
+exec 3<&-
+soon bash -c '[ -z "$(ls b0/.glusterfs/unlink b1/.glusterfs/unlink b2/.glusterfs/unlink | grep -v :)" ]'
+echo x > a/g; stat b/g > /dev/null; rm a/g
+soon bash -c '[ -z "$(ls b0/.glusterfs/unlink | grep -v :)" ]'
+"#,
+    );
+}
+
+/// Locks of processes hold between mounts, are waited for, and end with their process.
+#[test]
+fn locks_hold_between_mounts() {
+    story(
+        3,
+        &[],
+        r#"
+echo x > a/l; soon cat b/l
+exec 3<> a/l; flock -x 3
+no flock -n b/l true
+flock b/l touch waited 3>&- & waiter=$!
+no flock -w 1 b/l true
+exec 3>&-
+wait $waiter; is waited "$(ls waited)" waited
+flock -n a/l sleep 100 & holder=$!
+soon bash -c '! flock -n b/l true'
+pkill -9 -P $holder; wait $holder || true
+soon flock -n b/l true
+# A brick that was away learns of the locks that are held.
+exec 3<> a/l; flock -x 3; end 0; brick 0; soon bash -c 'echo 1 > a/alive'
+no flock -n b/l true
+"#,
+    );
+}
+
+/// A file in split-brain is an error as soon as both bricks are back, also where it was written.
+#[test]
+fn split_brain_is_an_error_where_it_was_made() {
+    story(
+        2,
+        &[("cluster.quorum-type", "none")],
+        r#"
+echo 0 > a/f
+end 0; echo 1 > a/f; is alone "$(cat a/f)" 1
+end 1; brick 0; soon bash -c 'echo 22 > a/f'; is other "$(cat a/f)" 22
+brick 1
+soon bash -c '! cat a/f'
+no cat b/f
+is why "$(cat a/f 2>&1 | grep -c 'Input/output error')" 1
+"#,
+    );
+}
+
+/// A directory of the volume is mounted alone; a directory that is not there is not.
+#[test]
+fn a_directory_is_mounted_alone() {
+    story(
+        3,
+        &[],
+        r#"
+mkdir -p a/d/e; echo inside > a/d/e/f
+mnt s --subdir-mount /d/e
+is content "$(cat s/f)" inside
+echo more >> s/f; soon grep -q more a/d/e/f
+is dots "$(ls -a s | head -2 | tr '\n' ' ')" ". .. "
+umount s
+no mnt s --subdir-mount /nosuch
+"#,
+    );
+}
+
+/// A brick that hangs is given up after `network.ping-timeout`, and is healed when it goes on.
+#[test]
+fn a_hung_brick_is_given_up_in_seconds() {
+    story(
+        3,
+        &[("network.ping-timeout", "2"), ("cluster.quorum-type", "auto")],
+        r#"
+"$TERRARIUM" glusterfs --process-name glustershd --machine 127.0.0.1 --volume-file $PWD/v.json & HEALER=$!
+echo 1 > a/f
+kill -STOP ${PID[2]}
+start=$SECONDS; timeout 30 bash -c 'echo 2 > a/f'; [ $((SECONDS - start)) -lt 15 ] || { echo "took $((SECONDS - start)) s" >&2; exit 1; }
+is stale "$(cat b2/f)" 1
+kill -CONT ${PID[2]}
+soon grep -q 2 b2/f
+"#,
+    );
+}
+
+/// One full disk does not stop the others: the write counts where there is room, and the full one catches up.
+#[test]
+fn a_full_disk_is_one_copy_less() {
+    story(
+        3,
+        &[("cluster.quorum-type", "auto")],
+        r#"
+end 2; rm -rf b2; mkdir b2; mount -t tmpfs -o size=2m none b2; brick 2; sleep .3
+dd if=/dev/urandom of=big bs=1M count=4 2>/dev/null
+soon bash -c 'echo ready > a/r && [ -e b2/r ]'
+cp big a/big && sync a/big; cmp big a/big
+[ "$(ls b0/.glusterfs/indices/xattrop | grep -vc xattrop-)" -ge 1 ]
+"#,
+    );
+}
+
+/// With `terrarium.heal-majority` two copies heal although the third is away; it catches up later.
+#[test]
+fn a_majority_heals_without_the_third() {
+    story(
+        3,
+        &[("cluster.quorum-type", "auto"), ("terrarium.heal-majority", "on")],
+        r#"
+"$TERRARIUM" glusterfs --process-name glustershd --machine 127.0.0.1 --volume-file $PWD/v.json & HEALER=$!
+echo 1 > a/f; is there "$(cat b1/f)" 1
+end 1; echo 2 > a/f; is missed "$(cat b1/f)" 1
+end 2; brick 1
+soon grep -q 2 b1/f
+brick 2
+soon bash -c '[ "$(ls b0/.glusterfs/indices/xattrop b1/.glusterfs/indices/xattrop | grep -c ^[0-9a-f]\{8\}-)" = 0 ]'
+"#,
+    );
+}
