@@ -102,7 +102,8 @@ impl<B: Branch> Union<B> {
             }
             New::Dir(_) => return Err(Errno::EISDIR),
         };
-        let stat = branch.stat(At::Name(&at.dir, name))?;
+        let made = file.as_ref().map_or(At::Name(&at.dir, name), At::File);
+        let stat = branch.stat(made)?;
         let owned = self.own(branch, &at.dir, name, caller, stat, mode);
         let stat = owned.inspect_err(|_| {
             let _ = branch.unlink(&at.dir, name);

@@ -6,6 +6,9 @@
 //! cached as ever; so when the kernel may hold pages of it ([`Node::paged`]), a write is answered only after the pages that
 //! it changed were thrown out.
 //!
+//! **Opens.** That `open` needs no answer the kernel learns at the first one, and until then it tells of each close. So who
+//! has mounted opens a file that is not there ([`learn`]), whose look-up and open [`super::fs`] answers for this once.
+//!
 //! **Listings.** A read costs the kernel its knowledge of the time of access, so the next `stat` of that object is a
 //! request. Where this happened to many objects of one directory the kernel is made to forget the directory's listing:
 //! the next reader of the directory gets the attributes along with the names, a few hundred in one request. The same
@@ -24,6 +27,16 @@ use crate::union::Node;
 
 /// The handle of a file that is written straight through. Any other handle is 0: opens are answered in the kernel.
 pub const DIRECT: FileHandle = FileHandle(1);
+
+/// The file that is opened to learn that opens need no answer; a reserved name, so nobody else's.
+pub const PROBE: &str = ".wh..wh.open";
+/// Its number: no node has it.
+pub const PROBE_INO: u64 = u64::MAX - 1;
+
+/// Lets the kernel learn that opens need no answer. An error means that they do, and does not matter.
+pub fn learn(target: &Path) {
+    let _ = std::fs::File::open(target.join(PROBE));
+}
 
 /// How many objects of a directory are asked for singly before its listing is thrown out.
 const SINGLY: u32 = 16;

@@ -90,7 +90,10 @@ pub fn mount(request: Request) -> Result<(), Refused> {
             let mut said = String::new();
             let _ = reader.read_to_string(&mut said);
             match said.split_once('\n') {
-                Some(("0", _)) => Ok(()),
+                Some(("0", _)) => {
+                    cached::learn(&target);
+                    Ok(())
+                }
                 Some((errno, why)) => Err(Refused::new(Errno(errno.parse().unwrap_or(libc::EIO)), why.trim_end())),
                 None => Err(Refused::new(Errno::EIO, "the mount process ended before it answered")),
             }
