@@ -153,6 +153,38 @@ fn kill_9_of_each_part() {
     }
 }
 
+/// As many processes as a container can make stay in its box: the world can still look at it and end it.
+#[test]
+fn a_crowd_of_processes_stays_in_its_box() {
+    for who in everybody() {
+        let seen = with_c1(
+            who,
+            "lxc-attach -n c1 -- sh -c 'while :; do sleep 1000 & done' >/dev/null 2>&1; echo $?
+             n=$(ps ax | grep -c '[s]leep 1000'); test $n -gt 500 -a $n -lt 1100 && echo bounded
+             lxc-info -n c1 -s -H; lxc-stop -k -n c1; lxc-info -n c1 -s -H; lxc-start -n c1; lxc-attach -n c1 -- echo again",
+        );
+        assert_eq!(seen, "2\nbounded\nRUNNING\nSTOPPED\nagain\n", "{who:?}");
+    }
+}
+
+/// Where the machine gives us control groups (root has them), the limits of the configuration hold.
+#[test]
+fn limits_hold() {
+    let root = everybody().into_iter().filter(|who| *who == Who::Root);
+    for who in root {
+        let home = Home::of(who);
+        let output = home.run(
+            "lxc-create -q -t busybox -n c1
+             if test -e /sys/fs/cgroup/cgroup.controllers; then key=lxc.cgroup2 memory=memory.max pids=/sys/fs/cgroup
+             else key=lxc.cgroup memory=memory.limit_in_bytes pids=/sys/fs/cgroup/pids; fi
+             printf '%s.%s = 32M\n%s.pids.max = 100\n' $key $memory $key >> /var/lib/lxc/c1/config
+             lxc-start -n c1; cat $pids/lxc.payload.c1/pids.max
+             lxc-attach -n c1 -- tail /dev/zero 2>/dev/null; echo $?; lxc-attach -n c1 -- echo alive",
+        );
+        assert_eq!(out(&output), "100\n137\nalive\n", "{who:?}: {}", err(&output));
+    }
+}
+
 /// Freezing stops everything in the container until it thaws; a frozen container can be stopped.
 #[test]
 fn frozen_means_still() {
@@ -235,6 +267,35 @@ fn copies() {
         );
         let wanted = "whole\nbase\nthin\nbase\nbase\nnew\nbrief\nc1\nmoved\nthin\nc1\nmoved\nthin\nmoved\n";
         assert_eq!(out(&output), wanted, "{who:?}: {}", err(&output));
+    }
+}
+
+/// Snapshots, automatic starts in their order, hooks at their turns, changes watched; and what is not here says so.
+#[test]
+fn the_rarer_commands() {
+    for who in everybody() {
+        let home = Home::of(who);
+        let output = home.run(
+            "lxc-monitor > changes & for c in c1 c2; do lxc-create -q -t busybox -n $c; done
+             cd /var/lib/lxc; for c in c1 c2; do echo 'lxc.start.auto = 1' >> $c/config; done
+             echo 'lxc.start.order = 5' >> c2/config
+             for hook in pre-start start-host post-stop; do echo \"lxc.hook.$hook = echo >> $OLDPWD/hooks\" >> c2/config; done
+             echo 'lxc.hook.start = touch /begun' >> c2/config
+             lxc-autostart -L; lxc-autostart && ls c2/rootfs/begun && lxc-autostart -k; lxc-wait -n c2 -s STOPPED; cd $OLDPWD
+             cat hooks; echo one > /var/lib/lxc/c1/rootfs/f; lxc-snapshot -n c1; echo two > /var/lib/lxc/c1/rootfs/f
+             lxc-snapshot -n c1 -r snap0; cat /var/lib/lxc/c1/rootfs/f; lxc-snapshot -n c1 -r snap0 -N c3; lxc-start -n c3
+             lxc-attach -n c3 -- sh -c 'hostname; cat /f'; lxc-snapshot -n c1 -d ALL; lxc-snapshot -n c1 -L
+             echo 'lxc.hook.pre-start = false' >> /var/lib/lxc/c1/config; lxc-start -n c1
+             until grep -q c3 changes; do sleep 0.01; done; kill %1; head -n 2 changes; lxc-device -n c3 add /dev/sda; echo $?",
+        );
+        let wanted = "c2 0\nc1 0\nc2/rootfs/begun\nc2 lxc pre-start\nc2 lxc start-host\nc2 lxc post-stop\none\nc3\none\n\
+                      No snapshots\n'c2' changed state to [RUNNING]\n'c1' changed state to [RUNNING]\n3\n";
+        assert_eq!(out(&output), wanted, "{who:?}: {}", err(&output));
+        let said = err(&output);
+        assert!(
+            said.contains("lxc.hook.pre-start = false: it ended with") && said.contains("terrarium does not"),
+            "{said}"
+        );
     }
 }
 

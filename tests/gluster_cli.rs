@@ -79,6 +79,16 @@ fn a_volume_heals() {
     replay("split_brain.txt");
 }
 
+/// A byte flips on one disk: a scrub finds it, a heal mends it. Needs root and FUSE.
+#[test]
+fn a_scrub_finds_what_a_disk_corrupts() {
+    if !can_mount() {
+        eprintln!("not run: mounting needs root and /dev/fuse");
+        return;
+    }
+    replay("scrub.txt");
+}
+
 /// Files move when bricks come and go.
 #[test]
 fn files_move_with_the_bricks() {

@@ -106,6 +106,50 @@ fn kill_9_leaves_nothing() {
     }
 }
 
+/// Killed with -9 while the world is up, the outermost process leaves nothing at all: its guard removes the world's folder and
+/// root's control group, without waiting for a next start.
+#[test]
+fn the_guard_cleans_up() {
+    for who in everybody() {
+        let home = Home::of(who);
+        let mut child = home.terrarium(["run", "--", "sh", "-c", "touch up; sleep 1000"]).spawn().unwrap();
+        wait_until("the world is up", || home.work().join("up").exists());
+        let world = format!("run-{}", child.id());
+        let groups = || ["/sys/fs/cgroup/pids/terrarium-", "/sys/fs/cgroup/terrarium-"].map(|g| g.to_string() + &world);
+        let folder = home.state().join("terrarium/worlds").join(&world);
+        assert!(folder.is_dir(), "{who:?}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        wait_until("the folder and the group are gone", || {
+            !folder.exists() && !groups().iter().any(|group| std::path::Path::new(group).exists())
+        });
+        wait_until("every process of the world is gone", || processes_with(&world).is_empty());
+    }
+}
+
+/// What lies in a world is nobody else's business: a set-user-id program that root of a container leaves there cannot be run
+/// by another user of this machine.
+#[test]
+fn a_worlds_folder_is_closed() {
+    use std::os::unix::fs::PermissionsExt;
+    for who in everybody() {
+        let home = Home::of(who);
+        assert!(home.run("true").status.success(), "{who:?}");
+        let mode = fs::metadata(home.state().join("terrarium/worlds")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{who:?}");
+    }
+}
+
+/// The keys of the login outside stay outside: the world has a session keyring of its own.
+#[test]
+fn keys_stay_outside() {
+    for who in everybody() {
+        let home = Home::of(who);
+        let seen = out(&home.run("test -e /proc/keys || { echo _ses; exit; }; grep -o _ses /proc/keys"));
+        assert!(seen.starts_with("_ses\n"), "{who:?}: {seen}");
+    }
+}
+
 /// Two worlds at a time do not meet; `enter` needs to be told which one, and joins that one.
 #[test]
 fn two_worlds_do_not_meet() {

@@ -53,7 +53,7 @@ impl World {
         };
         std::fs::write(dir.path().join("vol.json"), serde_json::to_string(&volume).unwrap()).unwrap();
         let source = Source::File(dir.path().join("vol.json"));
-        let options = Options { source, process: "fuse".into(), machine: "laptop".into() };
+        let options = Options { source, process: "fuse".into(), machine: "laptop".into(), name: "laptop".into() };
         let session = Session::start(volume.clone(), options, Reporter::silent("test"), |_| {}).unwrap();
         let mut world = Self { dir, volume, bricks: (0..count).map(|_| None).collect(), session };
         (0..count).for_each(|slot| world.start(slot));

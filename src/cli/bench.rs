@@ -3,11 +3,15 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use super::{Verb, bench_container, bench_raft, bench_union};
+use super::{Verb, bench_container, bench_raft, bench_union, bench_volume};
 
 /// What can be measured.
-const BENCHES: &[(&str, Verb)] =
-    &[("raft", bench_raft::main), ("union", bench_union::main), ("container", bench_container::main)];
+const BENCHES: &[(&str, Verb)] = &[
+    ("raft", bench_raft::main),
+    ("union", bench_union::main),
+    ("volume", bench_volume::main),
+    ("container", bench_container::main),
+];
 
 /// The verb.
 pub fn main(args: &[OsString]) -> ExitCode {

@@ -4,6 +4,7 @@
 //! with yes; `--xml` says the result as XML, and then a failed command exits with 0, as the real tool does. Without
 //! arguments it reads commands line by line (`gluster> `).
 
+mod bitrot;
 mod bricks;
 mod heal;
 mod info;
@@ -21,16 +22,26 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use session::{Failure, Session};
+use session::{Failure, Flag, Session};
 
 /// The verb.
 pub fn main(args: &[OsString]) -> ExitCode {
+    // SAFETY: no handler is replaced by one of ours. A reader that went away (`| head`) ends the command in silence.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     let words: Vec<String> = args.iter().map(|a| a.to_string_lossy().into_owned()).collect();
     let (mut session, words) = match Session::from_flags(words) {
         Ok(parsed) => parsed,
-        Err(text) => {
-            eprintln!("{text}");
+        Err(Flag::Says(line)) => {
+            println!("{line}");
+            return ExitCode::SUCCESS;
+        }
+        Err(Flag::Absent(flag)) => {
+            eprintln!("gluster has {flag}, terrarium does not: act on a server with `lab on SERVER gluster …`");
             return ExitCode::FAILURE;
+        }
+        Err(Flag::Unknown(flag)) => {
+            println!("unrecognized option {flag}\n{}", table::SHORT_USAGE.trim_end());
+            return ExitCode::from(255);
         }
     };
     if session.version {
@@ -72,7 +83,11 @@ fn explain(session: &Session, failure: &Failure) -> u8 {
 
 /// Reads commands until `quit` or the end of input.
 fn interactive(session: &mut Session) -> ExitCode {
-    let prompt = if std::io::stdin().is_terminal() || session.script { "gluster> " } else { "" };
+    let by_hand = std::io::stdin().is_terminal();
+    let prompt = if by_hand { "gluster> " } else { "" };
+    // What is piped in is a script: the next line is a command, and no answer.
+    session.script |= !by_hand;
+    println!("Welcome to gluster prompt, type 'help' to see the available commands.");
     let mut last = 0;
     loop {
         print!("{prompt}");

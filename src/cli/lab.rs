@@ -6,7 +6,7 @@ use std::process::{self, ExitCode};
 
 use serde_json::Value;
 
-use crate::sandbox::{machines, server, shims};
+use crate::sandbox::{enter::prompt, machines, server, shims};
 use crate::world::command::{Command, VERBS};
 use crate::world::{client::Client, wire};
 
@@ -22,6 +22,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
         }
         ["on", server, ..] => on(server, &args[2..]),
         ["union", ref rest @ ..] => union(rest),
+        ["hash", ref rest @ ..] => super::lab_hash::main(rest),
         _ => command(&words, json),
     }
 }
@@ -33,7 +34,7 @@ fn help() -> String {
     for (verb, usage) in VERBS {
         text += &format!("  lab {verb} {usage}\n");
     }
-    text + "  lab on SERVER COMMAND…\n  lab union [MOUNTPOINT] | check BRANCH\n"
+    text + "  lab on SERVER COMMAND…\n  lab union [MOUNTPOINT] | check BRANCH\n  lab hash NAME [DIRECTORY]\n"
 }
 
 fn command(words: &[&str], json: bool) -> ExitCode {
@@ -98,10 +99,24 @@ fn plain_status(status: &Value) -> String {
         let [name, term, voted, commit, applied, last, pid] = cells;
         text += &format!("{name:<5} {role:<10} {term:>5} {voted:<8} {commit:>7} {applied:>8} {last:>7} {pid:>5}\n");
     }
+    text += &plain_containers(status);
     for link in status["links"].as_array().into_iter().flatten() {
         text += &format!("link {} > {}: {}\n", word(&link["from"]), word(&link["to"]), rule(link));
     }
     text
+}
+
+fn plain_containers(status: &Value) -> String {
+    let containers = status["containers"].as_array().map_or(&[][..], Vec::as_slice);
+    let head = format!("{:<12} {:<9} {:>5}  {:<15} {}\n", "CONTAINER", "STATE", "PID", "ROOT", "LAYERS AND MOUNTS");
+    let lines = containers.iter().map(|container| {
+        let [name, state, pid, root] = ["name", "state", "pid", "fstype"].map(|field| word(&container[field]));
+        let list = |field: &str| container[field].as_array().into_iter().flatten();
+        let mounts = list("mounts").map(|m| format!("{} {}", word(&m["target"]), word(&m["fstype"])));
+        let parts: Vec<String> = list("layers").map(word).chain(mounts).collect();
+        format!("{name:<12} {state:<9} {pid:>5}  {root:<15} {}\n", parts.join(", "))
+    });
+    if containers.is_empty() { String::new() } else { head + &lines.collect::<String>() }
 }
 
 fn rule(link: &Value) -> String {
@@ -199,7 +214,8 @@ pub fn run_as(args: &[OsString]) -> ExitCode {
     }
     let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
     let (program, args) = command.split_first().unwrap_or((&shell, &[]));
-    let error = process::Command::new(program).args(args).exec();
+    let machine = nix::unistd::gethostname().unwrap_or_default();
+    let error = process::Command::new(program).args(args).env("PS1", prompt(&machine.to_string_lossy())).exec();
     eprintln!("lab: ‘{}’: {error}", program.display());
     ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 })
 }

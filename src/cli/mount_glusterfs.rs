@@ -174,13 +174,6 @@ impl Plan {
 
 fn carry_out(plan: &Plan) -> Result<(), Failed> {
     let target = &plan.target;
-    if let Some(dir) = &plan.subdir {
-        let volume = &plan.volume;
-        return Err((
-            format!("gluster can mount a directory of a volume ({dir}), terrarium cannot: mount /{volume}"),
-            1,
-        ));
-    }
     if !target.is_dir() {
         return Err((NO_MOUNT_POINT.into(), 1));
     }

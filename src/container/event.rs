@@ -47,6 +47,15 @@ pub enum Happening {
         /// How many there are.
         count: usize,
     },
+    /// How much lies in its own writable branch (reported when it changes, while somebody watches).
+    Wrote {
+        /// The branch's path.
+        branch: String,
+        /// Bytes of the files there.
+        bytes: u64,
+        /// How many names are there, whiteouts and the union's own among them.
+        names: u64,
+    },
     /// `lxc-destroy` removed it.
     Destroyed,
 }
@@ -58,17 +67,20 @@ pub struct Room {
     pub rootfs: String,
     /// The filesystem type there: `ext4`, `fuse.aufs`, `overlay`, …
     pub fstype: String,
+    /// What the root is made of, topmost first: `PATH=rw`, `PATH=ro`; empty for a plain directory.
+    #[serde(default)]
+    pub layers: Vec<String>,
     /// The host name.
     pub hostname: String,
     /// Namespace → its identity: `pid` → `pid:[4026532201]`; those alone that are its own.
     pub namespaces: BTreeMap<String, String>,
-    /// What the configuration mounts in it (`lxc.mount.entry`).
+    /// What is mounted in it besides its furniture: by the configuration (`lxc.mount.entry`) and by itself.
     pub mounts: Vec<Mounted>,
     /// Its addresses.
     pub addresses: Vec<String>,
 }
 
-/// A mount of the configuration, as the container sees it.
+/// A mount, as the container sees it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Mounted {
     /// Where, in the container.

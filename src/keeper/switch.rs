@@ -127,7 +127,7 @@ impl Keeper {
 
     /// Decides what becomes of a message that enters a link.
     fn admit(self: &Rc<Self>, message: Message, cause: Option<String>, frame: Bytes, lane: &mpsc::Sender<Letter>) {
-        let (rule, speed) = self.see(|world| (world.links.rule(&message.from, &message.to), world.speed));
+        let (rule, speed) = (self.rule_of(&message), self.see(|world| world.speed));
         self.report_of(&message.from, cause, What::Link(Link::Sent(message.clone())));
         if rule.cut || self.switch.happens(rule.loss) {
             let why = if rule.cut { "cut" } else { "loss" };
@@ -175,7 +175,7 @@ impl Keeper {
             lane.upgrade().into_iter().for_each(|lane| self.hold(letter.clone(), &lane, true));
             return None;
         }
-        let cut = self.see(|world| world.links.rule(&letter.message.from, &letter.message.to)).cut;
+        let cut = self.rule_of(&letter.message).cut;
         if cut {
             self.report_dropped(&letter.message, "cut");
         }
@@ -254,8 +254,15 @@ impl Keeper {
         self.release(|keeper, held| !held.by_freeze && !keeper.rule_of(&held.letter.message).held);
     }
 
+    /// The rule of the link between the two; for processes that have none of their own (`mount:/mnt/gv0`, a brick), that
+    /// between their machines.
     fn rule_of(&self, message: &Message) -> LinkRule {
-        self.see(|world| world.links.rule(&message.from, &message.to))
+        let Message { from, to, .. } = message;
+        self.see(|world| {
+            let machine = |name: &Name| world.processes.get(name).map_or_else(|| name.clone(), |p| p.machine.clone());
+            let own = world.links.rule(from, to);
+            if own.is_clear() { world.links.rule(&machine(from), &machine(to)) } else { own }
+        })
     }
 
     /// The machines that a rule may concern: those that run or ran, and those that are named.

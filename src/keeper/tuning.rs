@@ -2,7 +2,7 @@
 //!
 //! A link that nobody touches and nobody watches is a direct connection and costs nothing. As soon as somebody watches,
 //! a link has a rule, or time runs slower than the paper's or stands still, every machine is asked to send by way of the
-//! switch and to report each step.
+//! switch and to report each step. Clients of a volume move far more bytes: they pass the switch only while a link has a rule.
 
 use std::rc::Rc;
 
@@ -13,7 +13,11 @@ use crate::world::wire::Ask;
 #[derive(Default)]
 pub struct Tuning {
     observed: bool,
+    ruled: bool,
 }
+
+/// The kinds of role that talk to bricks.
+const CLIENTS: [&str; 2] = ["client", "glustershd"];
 
 impl Keeper {
     fn is_observed(&self) -> bool {
@@ -26,9 +30,26 @@ impl Keeper {
     pub(super) async fn retune(&self) {
         let observed = self.is_observed();
         if std::mem::replace(&mut self.tuning.borrow_mut().observed, observed) != observed {
-            let tuned = self.roles_of("node").into_iter().map(|name| self.tune(name, observed));
-            futures::future::join_all(tuned).await;
+            let clients = self.roles_of("client").into_iter().map(|name| self.watch_client(name, observed));
+            let nodes = self.roles_of("node").into_iter().map(|name| self.tune(name, observed));
+            futures::future::join(futures::future::join_all(nodes), futures::future::join_all(clients)).await;
         }
+        let ruled = self.is_ruled();
+        if std::mem::replace(&mut self.tuning.borrow_mut().ruled, ruled) != ruled {
+            let clients = CLIENTS.into_iter().flat_map(|kind| self.roles_of(kind));
+            let routed = clients.map(|name| async move { self.route_client(&name, ruled).await });
+            futures::future::join_all(routed).await;
+        }
+    }
+
+    fn is_ruled(&self) -> bool {
+        self.see(|world| !world.links.rules.is_empty())
+    }
+
+    async fn route_client(&self, name: &str, ruled: bool) {
+        let via = ruled.then(|| self.switch.address());
+        let _ = self.ask(name, Ask::Detail(ruled)).await;
+        let _ = self.ask(name, Ask::Route { to: "*".into(), via }).await;
     }
 
     /// As [`Keeper::retune`], without waiting.
@@ -50,6 +71,10 @@ impl Keeper {
                 let _ = keeper.ask(&name, Ask::Freeze(frozen)).await;
                 told = Some((speed, frozen));
             }
+            if CLIENTS.into_iter().any(|kind| keeper.roles_of(kind).contains(&name)) {
+                let ruled = keeper.tuning.borrow().ruled;
+                return keeper.route_client(&name, ruled).await;
+            }
             let observed = keeper.tuning.borrow().observed;
             keeper.tune(name, observed).await;
         });
@@ -61,9 +86,15 @@ impl Keeper {
         let _ = self.ask(&name, Ask::Route { to: "*".into(), via }).await;
     }
 
+    /// A volume's client tells the steps of its requests while somebody watches; the way of its messages is its own matter.
+    async fn watch_client(&self, name: String, observed: bool) {
+        let _ = self.ask(&name, Ask::Detail(observed)).await;
+    }
+
     /// Tells every role something about time.
     pub(super) async fn tell_all(&self, ask: Ask) {
-        let told = self.roles_of("node").into_iter().map(|name| {
+        let all = ["node", "client"].into_iter().flat_map(|kind| self.roles_of(kind));
+        let told = all.map(|name| {
             let ask = ask.clone();
             async move { drop(self.ask(&name, ask).await) }
         });

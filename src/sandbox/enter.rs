@@ -18,7 +18,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, chdir, execve, fork, getpgrp, getpid, setpgid, tcgetpgrp, tcsetpgrp};
 
-use super::{Error, Result, While, is_host_root, place::Place, shims};
+use super::{Error, Result, While, cgroup, is_host_root, keyring, machines, place::Place, shims};
 
 /// The exit code of our own failures, as env(1) has it.
 pub const FAILED: u8 = 125;
@@ -40,10 +40,14 @@ pub fn join(place: &Place) -> Result<()> {
     setns(pidfd.as_fd(), all).when(|| format!("joining world {}", place.name))
 }
 
-fn open_pid(pid: libc::pid_t) -> Result<OwnedFd> {
+/// A descriptor for a process, readable when it has ended.
+///
+/// # Errors
+/// If there is no such process.
+pub(super) fn open_pid(pid: libc::pid_t) -> Result<OwnedFd> {
     // SAFETY: plain numbers in, a new descriptor or an error out.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let fd = Errno::result(fd).when(|| "finding the world's keeper")?;
+    let fd = Errno::result(fd).when(|| format!("finding process {pid}"))?;
     // SAFETY: the kernel just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap_or(-1)) })
 }
@@ -107,6 +111,10 @@ fn give_terminal(group: Pid) {
 fn exec(job: &Job, blocked: &SigSet) -> u8 {
     let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
     let _ = blocked.thread_unblock();
+    keyring::take_fresh();
+    if is_host_root() {
+        cgroup::join();
+    }
     // SAFETY: the default action replaces no handler. This program ignores SIGPIPE; the command shall not.
     let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
     let _ = chdir(job.dir.as_os_str()).or_else(|_| chdir("/"));
@@ -143,6 +151,12 @@ fn shell() -> OsString {
     own.or_else(bash).unwrap_or_else(|| "/bin/sh".into())
 }
 
+/// What a shell without a prompt of its own says before each line: which machine, and where. (A bare `#` leaves a student
+/// in the dark; bash's start files have the last word.)
+pub fn prompt(machine: &str) -> String {
+    format!("{machine}:$PWD# ")
+}
+
 /// The caller's environment as root of the world sees it.
 fn environment(world: &str) -> Vec<(OsString, OsString)> {
     let stale =
@@ -151,7 +165,13 @@ fn environment(world: &str) -> Vec<(OsString, OsString)> {
     let old = std::env::var_os("PATH").unwrap_or_default();
     let mut path = format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:", shims::BIN).into_bytes();
     path.extend_from_slice(old.as_bytes());
-    let new = [("HOME", "/root"), ("USER", "root"), ("LOGNAME", "root"), ("TERRARIUM_WORLD", world)];
+    let new = [
+        ("HOME", "/root"),
+        ("USER", "root"),
+        ("LOGNAME", "root"),
+        ("TERRARIUM_WORLD", world),
+        ("PS1", &prompt(machines::HOME_MACHINE)),
+    ];
     let new = new.map(|(name, value)| (name.into(), value.into()));
     kept.chain(new).chain([("PATH".into(), OsString::from_vec(path))]).collect()
 }

@@ -17,7 +17,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, execv, sethostname};
 
-use super::{Result, While, is_host_root, launch::Spec, machines, root, shims};
+use super::{Result, While, is_host_root, keyring, launch::Spec, machines, root, shims};
 
 /// Capabilities that real root loses inside: what would reach around the fence (capability.h numbers).
 const DROPPED: &[(u64, &str)] = &[
@@ -37,6 +37,7 @@ const DROPPED: &[(u64, &str)] = &[
 pub fn become_init(spec: &Spec, alive: RawFd, ready: RawFd) -> Result<u8> {
     sethostname(machines::HOME_MACHINE).when(|| "setting the hostname")?;
     root::mount_proc()?;
+    keyring::take_fresh();
     if is_host_root() {
         drop_capabilities()?;
     }

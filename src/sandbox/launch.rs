@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,9 +18,11 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, setsid};
+use nix::unistd::{ForkResult, Pid, fork};
 
-use super::{Error, Result, While, cgroup, ids, init, is_host_root, machines, own_exe, place::Place, root::Root};
+use super::{
+    Error, Result, While, cgroup, guard, ids, init, is_host_root, machines, own_exe, place::Place, root::Root,
+};
 
 /// What to open.
 #[derive(Debug, Clone)]
@@ -120,7 +122,7 @@ impl Drop for Opened {
             let _ = kill(Pid::from_raw(self.launcher.id().cast_signed()), Signal::SIGTERM);
         }
         let _ = self.launcher.wait();
-        cgroup::remove(&self.place);
+        cgroup::remove(&self.place); // the guard has done it, unless it was killed
     }
 }
 
@@ -154,25 +156,27 @@ fn parse(args: &[std::ffi::OsString]) -> Option<Args> {
     Some(Args { spec, alive: alive.to_str()?.parse().ok()?, ready: ready.to_str()?.parse().ok()? })
 }
 
-/// The body of the hidden verb `world`: makes the world and stays as its outermost guard. Gives the exit code.
+/// The body of the hidden verb `world`: makes the world and stays as its guard. Gives the exit code.
 pub fn main(args: &[std::ffi::OsString]) -> u8 {
     let Some(args) = parse(args) else { return 2 };
-    match outer_stage(&args) {
-        Ok(code) => code,
-        Err(error) => {
-            // SAFETY: the opener made this descriptor for us.
-            let ready = unsafe { OwnedFd::from_raw_fd(args.ready) };
-            let _ = nix::unistd::write(&ready, format!("{error}\n").as_bytes());
-            3
-        }
-    }
+    // SAFETY: the opener made this descriptor for us, and we keep it as long as we run.
+    let alive = unsafe { BorrowedFd::borrow_raw(args.alive) };
+    guard::stand(&args.spec.place, alive, args.ready, || launch(&args)).unwrap_or(5)
+}
+
+fn launch(args: &Args) -> u8 {
+    outer_stage(args).unwrap_or_else(|error| {
+        // SAFETY: the opener made this descriptor for us.
+        let ready = unsafe { OwnedFd::from_raw_fd(args.ready) };
+        let _ = nix::unistd::write(&ready, format!("{error}\n").as_bytes());
+        3
+    })
 }
 
 /// How many processes a world may have: a fork bomb inside stays inside. The kernel (≥ 5.14) counts by user namespace.
 const PROCESSES: u64 = 4096;
 
 fn outer_stage(args: &Args) -> Result<u8> {
-    let _ = setsid();
     umask(Mode::from_bits_truncate(0o022));
     if is_host_root() {
         cgroup::bound(&args.spec.place, PROCESSES);
@@ -181,7 +185,6 @@ fn outer_stage(args: &Args) -> Result<u8> {
         let most = PROCESSES.min(hard);
         setrlimit(Resource::RLIMIT_NPROC, most, most).when(|| "limiting the world's processes")?;
     }
-    prctl::set_pdeathsig(Signal::SIGKILL).when(|| "tying the world to its opener")?;
     new_namespaces(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID, ids::Ids::Outer)?;
     fork_and_wait(args, || {
         Root { place: args.spec.place.clone(), work: args.spec.work.clone() }.enter()?;

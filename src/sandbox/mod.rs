@@ -15,19 +15,21 @@
 //!
 //! ```text
 //! terrarium run …            outermost: on the user's terminal, in the host's namespaces. Holds the `alive` pipe.
-//! └ terrarium world …        launcher: outer stage; dies with the outermost (PDEATHSIG, and the pipe)
-//!   └ (pid 1 of the outer pid namespace) builds the root, waits
-//!     └ terrarium init       pid 1 of the world: reaps; ends when the pipe closes, and with it the kernel ends all
-//!       └ terrarium keeper   the world's owner (see `keeper`)
+//! └ terrarium world …        guard: waits for both to end, and removes what is left on the host
+//!   └ terrarium world …      launcher: outer stage
+//!     └ (pid 1 of the outer pid namespace) builds the root, waits
+//!       └ terrarium init     pid 1 of the world: reaps; ends when the pipe closes, and with it the kernel ends all
+//!         └ terrarium keeper the world's owner (see `keeper`)
 //! ```
 //!
-//! So a world ends with its outermost process, however that ends: no clean-up code can be as sure as the kernel.
+//! Each dies with its parent (PDEATHSIG) but the guard, which sees the pipe close. So a world ends with its outermost process,
+//! however that ends: init ends it, the guard does if init does not, and what dies is ended by the kernel.
 //! [`enter`] joins a world from outside: the keeper's socket tells (by its peer credentials) which process to join.
 //!
 //! * [`place`]: where a world lives on disk. [`machines`]: names and addresses. [`shims`]: the tools that we stand in for.
-//! * [`launch`]: the outer stage; [`ids`]: who is mapped to whom; [`root`]: the private root; [`init`]: pid 1.
+//! * [`launch`]: the outer stage; [`guard`]: the cleaning up; [`ids`]: who is mapped to whom; [`root`]: the private root; [`init`]: pid 1.
 //! * [`enter`]: `setns`, and waiting for a command as a shell expects. [`network`]: loopback and its addresses.
-//! * [`probe`]: what this machine allows.
+//! * [`probe`]: what this machine allows. [`keyring`]: what a login's keys are not.
 //! * [`cgroup`]: root's worlds are bounded too.
 //! * [`server`]: a machine of the world with a mount and uts namespace of its own.
 //!
@@ -36,8 +38,10 @@
 
 pub mod cgroup;
 pub mod enter;
+pub mod guard;
 pub mod ids;
 pub mod init;
+pub mod keyring;
 pub mod launch;
 pub mod machines;
 pub mod network;

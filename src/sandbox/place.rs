@@ -11,6 +11,7 @@
 //! A world that is gone but left its folder (`kill -9`, power cut) is recognised by its free lock; a start heals it.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use nix::fcntl::{Flock, FlockArg};
@@ -67,6 +68,11 @@ impl Place {
         Ok(Self { name: name.into(), dir: state_dir()?.join("worlds").join(name) })
     }
 
+    /// Whether it was made for one command and goes with it.
+    pub fn is_passing(&self) -> bool {
+        self.name.starts_with(PASSING)
+    }
+
     /// The keeper's socket.
     pub fn socket(&self) -> PathBuf {
         self.dir.join("keeper.sock")
@@ -77,6 +83,7 @@ impl Place {
     /// # Errors
     /// If the world runs already, or as of the files.
     pub fn claim(&self) -> Result<Flock<File>> {
+        self.close_to_others()?;
         for sub in [
             "root",
             "journal",
@@ -97,6 +104,14 @@ impl Place {
             let try_this = format!("it runs already; join it with `terrarium enter --world {}`", self.name);
             Error::new(format!("world {}", self.name), try_this)
         })
+    }
+
+    /// Nobody else may come near what lies in a world: root of a container can leave set-user-id programs there.
+    fn close_to_others(&self) -> Result<()> {
+        let worlds = self.dir.parent().unwrap_or(&self.dir);
+        fs::create_dir_all(worlds).when(|| format!("making {}", worlds.display()))?;
+        let own = fs::Permissions::from_mode(0o700);
+        fs::set_permissions(worlds, own).when(|| format!("closing {} to others", worlds.display()))
     }
 
     /// Whether the world runs: somebody holds its lock.
@@ -136,7 +151,7 @@ impl Place {
 pub fn heal() {
     super::cgroup::heal();
     for place in all().unwrap_or_default() {
-        if place.name.starts_with(PASSING) && !place.is_running() {
+        if place.is_passing() && !place.is_running() {
             let _ = place.remove();
         }
     }

@@ -9,6 +9,7 @@
 //! | `/var/lib/lxc` `/var/lib/glusterd` `/data` `/mnt` `/srv` (else `/root`) | the world's, kept in its folder |
 //! | `/tmp` `/run` `/dev` `/dev/shm` | fresh and private |
 //! | `/proc` | of the world's own pid namespace |
+//! | `/sys/fs/cgroup/…` | for root: the world's own control groups (see [`cgroup`]) |
 //! | the working folder | the host's, writable, at its own path |
 //!
 //! Where the kernel refuses overlayfs in a user namespace, the layer is a folder of symbolic links to the host's entries
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::unistd::{chdir, pivot_root};
 
-use super::{Error, Result, While, is_host_root, machines, own_exe, place::Place, shims};
+use super::{Error, Result, While, cgroup, is_host_root, machines, own_exe, place::Place, shims};
 
 /// What a root is made of.
 #[derive(Debug)]
@@ -62,6 +63,7 @@ impl Root {
         devices(&root)?;
         self.tools(&root)?;
         self.work_folder(&root)?;
+        self.own_groups(&root)?;
         chdir(&root).when(|| "entering the private root")?;
         pivot_root(".", ".").when(|| "making the private root the root")?;
         umount2(".", MntFlags::MNT_DETACH).when(|| "leaving the host's root")?;
@@ -140,6 +142,12 @@ impl Root {
         let separate = !is_below_link(Path::new("/sbin")) && Path::new("/sbin").is_dir();
         let also = if separate { shims::MOUNT_HELPERS } else { &[] };
         also.iter().try_for_each(|name| link(root.join("sbin").join(name)))
+    }
+
+    /// The world's control groups, where it has some, in the place of the machine's.
+    fn own_groups(&self, root: &Path) -> Result<()> {
+        let inside = |seen: &Path| root.join(seen.strip_prefix("/").unwrap_or(seen));
+        cgroup::delegated(&self.place).iter().try_for_each(|(group, seen)| bind(group, &inside(seen)))
     }
 
     fn work_folder(&self, root: &Path) -> Result<()> {

@@ -15,6 +15,24 @@ pub struct BranchInfo {
     pub total: u64,
 }
 
+/// A name that several branches have something of. Branches by index, topmost first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlap {
+    /// The name, without its directory.
+    pub name: String,
+    /// The branches that have it.
+    pub copies: Vec<usize>,
+    /// The branches that hold a whiteout of it.
+    pub whiteouts: Vec<usize>,
+}
+
+impl Overlap {
+    /// Whether a whiteout lies above every copy.
+    pub fn is_hidden(&self) -> bool {
+        self.copies.first().is_none_or(|copy| self.whiteouts.iter().any(|whiteout| whiteout < copy))
+    }
+}
+
 /// Something that happened in a union mount. Paths are within the union and begin with `/`; branches are named by their
 /// index at that moment, 0 topmost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +64,17 @@ pub enum Happening {
         branch: usize,
         /// For a directory: the other branches merged into it.
         merged: Vec<usize>,
+    },
+    /// A directory was listed: what lies over what in it.
+    Listed {
+        /// Where the union is mounted.
+        at: String,
+        /// The directory.
+        path: String,
+        /// Its names that are in several branches or hidden by a whiteout; no more than some dozens.
+        overlaps: Vec<Overlap>,
+        /// The branches that hold an opaque mark in it.
+        opaque: Vec<usize>,
     },
     /// A branch was chosen for a new name.
     Placed {

@@ -5,7 +5,7 @@
 //! so reading can go on at any cookie, however the directory changed meanwhile, and whatever was there all the time is
 //! given exactly once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -95,6 +95,7 @@ impl<B: Branch> Union<B> {
             return Ok(listing.clone());
         }
         let listing = Arc::new(self.merged(node)?);
+        self.tell_listed(node);
         *node.listing.lock().unwrap() = Some(listing.clone());
         Ok(listing)
     }
@@ -120,20 +121,6 @@ impl<B: Branch> Union<B> {
     /// Whether a directory shows no name.
     pub(super) fn is_empty_dir(&self, places: &Places<B>) -> Result<bool> {
         Ok(merge(places, false)?.is_empty())
-    }
-
-    /// Names in a directory with the branches that hold each, for stories and checks.
-    ///
-    /// # Errors
-    /// Of listing any of the branches.
-    pub fn copies(&self, node: &Arc<Node<B>>) -> Result<HashMap<OsString, Vec<usize>>> {
-        let mut copies: HashMap<OsString, Vec<usize>> = HashMap::new();
-        for place in node.places().iter() {
-            for entry in place.member.branch.list(&place.dir)? {
-                copies.entry(entry.name).or_default().push(place.member.index());
-            }
-        }
-        Ok(copies)
     }
 }
 

@@ -172,12 +172,14 @@ impl<B: Branch> Union<B> {
     }
 
     fn tell_resolved(&self, node: &Node<B>, found: &Found<B>) {
-        self.tell(|| Happening::Resolved {
-            at: self.at.clone(),
-            path: node.path(),
-            branch: found.top.index(),
-            merged: found.places.iter().skip(1).map(|p| p.member.index()).collect(),
-        });
+        if self.host.is_curious() {
+            self.host.tell(Happening::Resolved {
+                at: self.at.clone(),
+                path: node.path(),
+                branch: found.top.index(),
+                merged: found.places.iter().skip(1).map(|p| p.member.index()).collect(),
+            });
+        }
     }
 
     /// The held node that has a copy of this identity.

@@ -35,6 +35,7 @@ pub mod names;
 pub mod node;
 pub mod open;
 pub mod options;
+mod overlaps;
 pub mod place;
 mod plink;
 pub mod policy;
@@ -47,7 +48,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock, Weak};
 
 pub use branch::{At, Branch, Change, Entry, Errno, Key, Kind, Result, SetTime, Space, Stat, Time};
-pub use event::{BranchInfo, Happening};
+pub use event::{BranchInfo, Happening, Overlap};
 pub use node::{Member, Node, ROOT};
 
 use node::Table;
@@ -71,6 +72,8 @@ pub trait Host: Send + Sync + 'static {
     fn now(&self) -> u64;
     /// Whether anybody listens to [`Host::tell`].
     fn is_watched(&self) -> bool;
+    /// Whether somebody listens who also wants to hear of one more look at names, of which there may be very many.
+    fn is_curious(&self) -> bool;
     /// Reports; must not wait.
     fn tell(&self, happening: Happening);
     /// A file below was opened for writing: [`Union::rest`] should be called now and then until it says that none is left.

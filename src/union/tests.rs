@@ -24,6 +24,9 @@ impl Host for Quiet {
     fn is_watched(&self) -> bool {
         true
     }
+    fn is_curious(&self) -> bool {
+        true
+    }
     fn tell(&self, happening: Happening) {
         self.0.lock().unwrap().push(happening);
     }
@@ -318,6 +321,21 @@ fn removing_a_lower_name_leaves_a_whiteout_and_making_it_again_removes_that() {
     world.make("/f", New::File(0o600)).unwrap();
     assert!(!world.branch_has("/0", "/.wh.f"));
     assert_eq!(world.snapshot()["/f"], "File 600 \"\"");
+}
+
+#[test]
+fn a_listing_tells_what_lies_over_what() {
+    let world = World::mounted(2, "br=/0:/1", |i, b| {
+        put(b, "/both", "x");
+        put(b, if i == 0 { "/upper" } else { "/lower" }, "x");
+    });
+    world.unlink("/lower").unwrap();
+    world.union.listing(&world.union.root(), 0).unwrap();
+    let told = world.told.0.lock().unwrap();
+    let Some(Happening::Listed { path, overlaps, opaque, .. }) = told.last() else { panic!("{told:?}") };
+    let told: Vec<_> = overlaps.iter().map(|o| (&*o.name, &*o.copies, &*o.whiteouts, o.is_hidden())).collect();
+    assert_eq!((&**path, opaque), ("/", &vec![]));
+    assert_eq!(told, [("both", &[0, 1][..], &[][..], false), ("lower", &[1], &[0], true)]);
 }
 
 #[test]

@@ -21,6 +21,13 @@ impl Gfid {
         Self(*uuid::Uuid::new_v4().as_bytes())
     }
 
+    /// A fresh identity whose handle lies in a given directory.
+    pub fn beside(handles: [u8; 2]) -> Self {
+        let mut fresh = Self::random();
+        [fresh.0[0], fresh.0[1]] = handles;
+        fresh
+    }
+
     /// Reads the textual form; `None` if it is not one.
     pub fn parse(text: &str) -> Option<Self> {
         uuid::Uuid::try_parse(text).ok().map(|u| Self(*u.as_bytes()))

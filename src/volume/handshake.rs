@@ -72,11 +72,38 @@ pub struct HealOrder {
     pub volume: String,
     /// Walk the whole tree (`heal full`), not the indices alone.
     pub full: bool,
+    /// Do not heal, but compare the copies of every file (`bitrot V scrub ondemand`).
+    #[serde(default)]
+    pub scrub: bool,
 }
 
 impl HealOrder {
     /// The push's kind.
     pub const KIND: &'static str = "HEAL";
+}
+
+/// Self-heal daemon → its own server's manager: what its last scrub of this server's bricks found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubReport {
+    /// The volume's name.
+    pub volume: String,
+    /// Whether it is under way.
+    pub running: bool,
+    /// Files compared.
+    pub files: u64,
+    /// Files that could not be compared.
+    pub skipped: u64,
+    /// When it ended, in seconds since the epoch; 0: never.
+    pub ended: u64,
+    /// How many seconds it took.
+    pub seconds: u64,
+    /// What is corrupt: gfid, the brick's path, the file's path.
+    pub bad: Vec<(String, String, String)>,
+}
+
+impl Request for ScrubReport {
+    const KIND: &'static str = "SCRUB";
+    type Reply = ();
 }
 
 /// Rebalance process → its own server's manager, about once a second and at the end.
@@ -126,6 +153,19 @@ pub enum DefragState {
     Failed,
 }
 
+impl DefragState {
+    /// Its word in `status`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NotStarted => "not started",
+            Self::InProgress => "in progress",
+            Self::Stopped => "stopped",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What a rebalance process is to do (`--mode`): the words of its command line.
 pub const DEFRAG_MODES: [&str; 4] = ["fix-layout", "rebalance", "force", "remove-brick"];
 
@@ -141,9 +181,11 @@ pub enum BrickAsk {
         /// Leave the interval's counters as they are.
         peek: bool,
     },
+    /// Let all counters of `profile` begin anew. Reply: null.
+    ProfileClear,
     /// Most used files. Reply: array of `[count, path]`, highest first.
     Top {
-        /// `open`, `read`, `write`, `opendir`, `readdir`.
+        /// `read`, `write`, `opendir`, `readdir`; a brick is not told who opens a file.
         what: String,
         /// At most so many.
         count: usize,

@@ -36,8 +36,25 @@ pub enum Choice {
     Bigger,
     /// The file that was written last.
     Newest,
+    /// The file whose inode changed last.
+    Changed,
+    /// What more than half of the copies have: same size, same time of the last write.
+    Majority,
     /// What this brick has.
     Source(usize),
+}
+
+impl Choice {
+    /// The value of `cluster.favorite-child-policy`; `None`: nobody but a person resolves a split-brain.
+    pub fn policy(value: &str) -> Option<Self> {
+        match value {
+            "size" => Some(Self::Bigger),
+            "mtime" => Some(Self::Newest),
+            "ctime" => Some(Self::Changed),
+            "majority" => Some(Self::Majority),
+            _ => None,
+        }
+    }
 }
 
 /// What to do about one kind of difference. `copies`: one place a brick of the set, `None`: it did not answer.
@@ -100,6 +117,12 @@ pub fn chosen(copies: &[Option<&Inode>], among: Kids, choice: Choice) -> Option<
     match choice {
         Choice::Bigger => only(&|c| (c.iatt.size, 0, 0)),
         Choice::Newest => only(&|c| (0, c.iatt.mtime.sec, c.iatt.mtime.nsec)),
+        Choice::Changed => only(&|c| (0, c.iatt.ctime.sec, c.iatt.ctime.nsec)),
+        Choice::Majority => {
+            let alike = |i: usize| copies[i].map(|c| (c.iatt.size, c.iatt.mtime));
+            let many = |i: &usize| among.iter().filter(|j| alike(*j).is_some() && alike(*j) == alike(*i)).count();
+            among.iter().find(|i| many(i) * 2 > copies.len())
+        }
         Choice::Source(i) => among.has(i).then_some(i),
     }
 }
@@ -153,6 +176,13 @@ mod tests {
             Plan::SplitBrain,
             "no difference in mtime"
         );
+        assert_eq!(
+            plan(&shape(), Kind::Data, &copies, Choice::policy("majority")),
+            Plan::SplitBrain,
+            "one of three each"
+        );
+        let three = [Some(&a), Some(&b), Some(&b)];
+        assert_eq!(chosen(&three, shape().all(), Choice::Majority), Some(1));
         a.blame = vec![("gv0-client-1".into(), Pending::of(Kind::Entry, 1))];
         b.blame = vec![("gv0-client-0".into(), Pending::of(Kind::Entry, 1))];
         assert_eq!(plan(&shape(), Kind::Entry, &[Some(&a), Some(&b), None], None), Plan::Merge);

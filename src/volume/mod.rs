@@ -6,7 +6,8 @@
 //! it writes to each and lets those that got a write remember who did not ([`replicate`]); a healer later copies what was
 //! missed ([`heal`]).
 //!
-//! Pure parts: [`gfid`], [`hash`], [`layout`], [`xattr`], [`replicate`], [`heal`], [`definition`], [`options`]. The roles around them:
+//! Pure parts: [`gfid`], [`hash`], [`layout`], [`xattr`], [`replicate`], [`heal`], [`scrub`], [`ranges`], [`definition`],
+//! [`options`]. The roles around them:
 //! [`brick`] (serves one directory), [`client`] (FUSE mount, self-heal daemon, migration), [`manager`] (owns the definitions, starts the others). [`rpc`] is what clients and bricks say to
 //! each other, [`handshake`] what everybody says to a manager.
 //!
@@ -23,10 +24,12 @@ pub mod heal;
 pub mod layout;
 pub mod manager;
 pub mod options;
+pub mod ranges;
 pub mod replicate;
 pub mod rpc;
+pub mod scrub;
 pub mod wire;
 pub mod xattr;
 
-pub use event::Happening;
+pub use event::{Copy, CopyState, Happening};
 pub use manager::hosts;

@@ -46,6 +46,17 @@ pub enum ToClient {
         /// The name that came, went or changed.
         name: Option<Blob>,
     },
+    /// Somebody else removed the last name of a file that this client has looked at. It is kept, as if this client had
+    /// removed it with `keep`: say [`Fop::Close`] when you do not have it open (any more).
+    Gone {
+        /// The file.
+        gfid: Gfid,
+    },
+    /// A lock of a process that this client was refused may be free now.
+    Freed {
+        /// The file.
+        gfid: Gfid,
+    },
     /// Somebody else wants a lock that this client holds. Give it back when you can.
     Contention {
         /// The lock.
@@ -86,6 +97,35 @@ pub enum Domain {
     Entry,
     /// The right to heal one inode: keeps healers apart.
     Heal,
+}
+
+/// Whoever holds a lock of a process: the number that a client's kernel knows it by.
+pub type Owner = u64;
+
+/// How a process holds bytes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hold {
+    /// Not at all: gives them back.
+    None,
+    /// With others who read.
+    Read,
+    /// Alone.
+    Write,
+}
+
+/// A lock of a process (fcntl, flock).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Whose.
+    pub owner: Owner,
+    /// The process, for those who ask who is in the way.
+    pub pid: u32,
+    /// How.
+    pub hold: Hold,
+    /// The first byte.
+    pub first: u64,
+    /// The last byte.
+    pub last: u64,
 }
 
 /// Adds to counters on one inode.
@@ -152,6 +192,12 @@ pub enum Fop {
         name: Blob,
         /// The identity that the file gets if it was put on the brick by hand and has none.
         fresh: Gfid,
+    },
+    /// After a [`Fop::Lookup`]: the contents of what it found, if that is a file of no more bytes. Gives [`Reply::Data`], else
+    /// [`Reply::Done`].
+    Content {
+        /// How many bytes at most.
+        most: u32,
     },
     /// An inode by its gfid. Gives [`Reply::Inode`]; ENOENT.
     Stat {
@@ -343,6 +389,20 @@ pub enum Fop {
         /// Which.
         lock: Lock,
     },
+    /// Takes or gives back a lock of a process; never waits. Gives [`Reply::Done`]; EAGAIN, and [`ToClient::Freed`] later.
+    Hold {
+        /// The file.
+        gfid: Gfid,
+        /// What.
+        held: Held,
+    },
+    /// Who is in the way of such a lock. Gives [`Reply::Holder`].
+    Holder {
+        /// The file.
+        gfid: Gfid,
+        /// What is wished for.
+        held: Held,
+    },
     /// The gfids in an index. Gives [`Reply::Gfids`].
     Index {
         /// `false`: those that blame somebody; `true`: those that are dirty.
@@ -513,6 +573,8 @@ pub enum Reply {
     Checksums(Vec<(u64, u32)>),
     /// Room.
     Room(Room),
+    /// A lock that is in the way.
+    Holder(Option<Held>),
 }
 
 impl Fop {
@@ -526,7 +588,7 @@ impl Fop {
             Self::Readdir { plus: true, .. } => "READDIRP",
             Self::Readdir { .. } => "READDIR",
             Self::Readlink { .. } => "READLINK",
-            Self::Read { .. } => "READ",
+            Self::Read { .. } | Self::Content { .. } => "READ",
             Self::Write { .. } => "WRITE",
             Self::Truncate { .. } => "TRUNCATE",
             Self::Setattr { .. } => "SETATTR",
@@ -551,6 +613,7 @@ impl Fop {
             Self::Xattrop(_) => "XATTROP",
             Self::Lock { lock, .. } | Self::Unlock { lock } if lock.domain == Domain::Entry => "ENTRYLK",
             Self::Lock { .. } | Self::Unlock { .. } => "INODELK",
+            Self::Hold { .. } | Self::Holder { .. } => "LK",
             Self::Index { .. } | Self::EntryChanges { .. } | Self::Crawl { .. } => "READDIR",
             Self::EntryChangeDone { .. } => "UNLINK",
             Self::Checksum { .. } => "RCHECKSUM",

@@ -39,6 +39,8 @@ pub struct Container {
     pub processes: Vec<(i32, String)>,
     /// How many processes run in it.
     pub process_count: usize,
+    /// Bytes and names in its own writable branch, and the branch; none for a plain directory.
+    pub wrote: Option<(String, u64, u64)>,
     /// How often it was started.
     pub starts: u32,
 }
@@ -85,6 +87,7 @@ impl Container {
                 self.last_exit = Some(*code);
             }
             Happening::Processes { list, count } => (self.processes, self.process_count) = (list.clone(), *count),
+            Happening::Wrote { branch, bytes, names } => self.wrote = Some((branch.clone(), *bytes, *names)),
             Happening::Destroyed => {}
         }
     }

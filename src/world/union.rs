@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::union::{BranchInfo, Happening};
+use crate::union::{BranchInfo, Happening, Overlap};
 
 /// How many names are remembered per mount.
 pub const NAMES: usize = 512;
@@ -69,7 +69,7 @@ impl Picture {
         if mount.who != who {
             who.clone_into(&mut mount.who);
         }
-        if !matches!(happening, Happening::Resolved { .. }) {
+        if !matches!(happening, Happening::Resolved { .. } | Happening::Listed { .. }) {
             mount.recent.push_back((at, happening.clone()));
             let surplus = mount.recent.len().saturating_sub(RECENT);
             mount.recent.drain(..surplus);
@@ -80,7 +80,11 @@ impl Picture {
 impl Mount {
     fn apply(&mut self, happening: &Happening) {
         match happening {
-            Happening::Branches { branches, options, .. } => {
+            Happening::Branches { branches, options, because, .. } => {
+                // A mount that was killed says no farewell: what was counted of it ends here.
+                if because == "mount" {
+                    *self = Self { who: std::mem::take(&mut self.who), ..Self::default() };
+                }
                 if self.branches.len() != branches.len() {
                     self.names.clear();
                     self.order.clear();
@@ -91,7 +95,16 @@ impl Mount {
             Happening::Resolved { path, branch, merged, .. } => {
                 let served = self.served(path);
                 served.branch = Some(*branch);
-                served.others.clone_from(merged);
+                // A file's shadowed copies are not looked for; what a listing told of them stays true.
+                if !merged.is_empty() {
+                    served.others.clone_from(merged);
+                }
+            }
+            Happening::Listed { path, overlaps, opaque, .. } => {
+                overlaps.iter().for_each(|o| self.listed(path, o));
+                if !opaque.is_empty() {
+                    self.served(path).opaque = true;
+                }
             }
             Happening::Placed { path, branch, .. } => self.served(path).branch = Some(*branch),
             Happening::CopiedUp { path, from, to, bytes, .. } => {
@@ -106,6 +119,8 @@ impl Mount {
             Happening::WhiteoutMade { path, branch, .. } => {
                 self.whiteouts += 1;
                 let served = self.served(path);
+                let hidden = served.branch.filter(|below| below > branch && !served.others.contains(below));
+                served.others.extend(hidden);
                 if !served.whiteouts.contains(branch) {
                     served.whiteouts.push(*branch);
                 }
@@ -123,6 +138,14 @@ impl Mount {
             }
             Happening::ChangedDirectly { .. } | Happening::Unmounted { .. } => {}
         }
+    }
+
+    fn listed(&mut self, dir: &str, overlap: &Overlap) {
+        let served = self.served(&format!("{}/{}", dir.trim_end_matches('/'), overlap.name));
+        let above = if overlap.is_hidden() { 0 } else { 1 };
+        served.branch = overlap.copies.first().filter(|_| above == 1).copied();
+        served.others = overlap.copies.iter().skip(above).copied().collect();
+        served.whiteouts.clone_from(&overlap.whiteouts);
     }
 
     fn served(&mut self, path: &str) -> &mut Served {
@@ -144,6 +167,7 @@ fn mount_of(happening: &Happening) -> &str {
         Happening::Branches { at, .. }
         | Happening::Unmounted { at }
         | Happening::Resolved { at, .. }
+        | Happening::Listed { at, .. }
         | Happening::Placed { at, .. }
         | Happening::CopiedUp { at, .. }
         | Happening::WhiteoutMade { at, .. }
@@ -176,12 +200,42 @@ mod tests {
     }
 
     #[test]
+    fn a_listing_tells_what_is_shadowed_and_what_is_hidden() {
+        let mut picture = Picture::default();
+        let overlap = |name: &str, copies: &[usize], whiteouts: &[usize]| Overlap {
+            name: name.into(),
+            copies: copies.into(),
+            whiteouts: whiteouts.into(),
+        };
+        let overlaps = vec![overlap("a", &[1, 2], &[]), overlap("b", &[2], &[0])];
+        let listed = Happening::Listed { at: "/mnt".into(), path: "/".into(), overlaps, opaque: vec![] };
+        picture.apply("mount:/mnt", 1, &listed);
+        picture.apply("mount:/mnt", 2, &resolved("/a"));
+        let names = &picture.mounts["/mnt"].names;
+        assert_eq!((names["/a"].branch, &names["/a"].others[..]), (Some(1), &[2][..]));
+        assert_eq!(
+            (names["/b"].branch, &names["/b"].others[..], &names["/b"].whiteouts[..]),
+            (None, &[2][..], &[0][..])
+        );
+    }
+
+    #[test]
     fn the_picture_stays_small() {
         let mut picture = Picture::default();
         (0..NAMES + 100).for_each(|i| picture.apply("mount:/mnt", 1, &resolved(&format!("/{i}"))));
         let mount = &picture.mounts["/mnt"];
         assert_eq!((mount.names.len(), mount.order.len()), (NAMES, NAMES));
         assert!(!mount.names.contains_key("/0"), "the oldest name is forgotten");
+    }
+
+    #[test]
+    fn a_union_that_is_mounted_again_after_a_kill_is_counted_anew() {
+        let mut picture = Picture::default();
+        let whiteout = Happening::WhiteoutMade { at: "/mnt".into(), path: "/a".into(), branch: 0 };
+        picture.apply("mount:/mnt", 1, &whiteout);
+        let (at, options, because) = ("/mnt".into(), String::new(), "mount".into());
+        picture.apply("mount:/mnt", 2, &Happening::Branches { at, branches: vec![], options, because });
+        assert_eq!((picture.mounts["/mnt"].whiteouts, picture.mounts["/mnt"].names.len()), (0, 0));
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::Name;
-use crate::volume::Happening;
 use crate::volume::definition::Volume;
 use crate::volume::handshake::Defrag;
 use crate::volume::xattr::Kind;
+use crate::volume::{Copy, Happening};
 
 /// How many of the last heals, moves, placements and steps the picture holds.
 const LAST: usize = 100;
@@ -29,16 +29,22 @@ pub struct Picture {
     pub links: BTreeMap<String, bool>,
     /// The last heals, newest last.
     pub heals: VecDeque<Heal>,
+    /// The most inodes that waited to be healed since none did, by volume.
+    pub peaks: BTreeMap<String, u64>,
     /// How many inodes the healers could not heal in their last round, by healer.
     pub left: BTreeMap<Name, u64>,
     /// Paths in split-brain, and about what.
     pub split: BTreeMap<String, Kind>,
-    /// The last placements: name, hash, subvolume.
-    pub placed: VecDeque<(String, u32, String)>,
+    /// The last placements.
+    pub placed: VecDeque<Placement>,
+    /// The copies of the files that were last written or healed, by volume and path; the newest last.
+    pub copies: VecDeque<Copies>,
+    /// What the last scrub of each brick found.
+    pub scrubs: BTreeMap<Name, Scrub>,
     /// The last moves: path, from, to, bytes.
     pub moved: VecDeque<(String, String, String, u64)>,
-    /// The last steps of requests: number, layer, note.
-    pub steps: VecDeque<(u64, String, String)>,
+    /// The last steps of requests.
+    pub steps: VecDeque<Step>,
 }
 
 /// What a brick told of itself.
@@ -55,6 +61,66 @@ pub struct Brick {
     /// Whether attributes are stored under `trusted.*`.
     pub trusted: bool,
     /// Wall time of the last word, microseconds since the epoch.
+    pub at: u64,
+    /// Bytes written and read a second, between the last two words.
+    pub rate: (u64, u64),
+}
+
+/// Where a name was put, and why.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Placement {
+    /// The volume.
+    pub volume: String,
+    /// The directory's path.
+    pub dir: String,
+    /// The name.
+    pub name: String,
+    /// Its hash.
+    pub hash: u32,
+    /// The subvolume.
+    pub subvolume: String,
+    /// Subvolume, first and last hash that it holds of the directory.
+    pub ranges: Vec<(String, u32, u32)>,
+}
+
+/// The copies of one inode.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Copies {
+    /// The volume.
+    pub volume: String,
+    /// The path.
+    pub path: String,
+    /// One a brick of its set.
+    pub copies: Vec<Copy>,
+}
+
+/// One step of a request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// The request's number.
+    pub request: u64,
+    /// Who took it: a mount, or a brick.
+    pub who: Name,
+    /// The layer.
+    pub layer: String,
+    /// What happened there, by the name of its text.
+    pub note: String,
+    /// What fills the text's holes.
+    pub args: BTreeMap<String, String>,
+}
+
+/// What a scrub of one brick found.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scrub {
+    /// The volume.
+    pub volume: String,
+    /// Files compared.
+    pub files: u64,
+    /// Files that could not be compared.
+    pub skipped: u64,
+    /// Paths whose copy here is corrupt.
+    pub bad: Vec<String>,
+    /// Wall time of the end, microseconds since the epoch.
     pub at: u64,
 }
 
@@ -86,6 +152,17 @@ impl Picture {
         self.bricks.values().filter(|b| b.volume == volume).map(|b| b.pending).sum()
     }
 
+    /// Remembers the most that ever waited, until nothing does.
+    fn peak(&mut self, volume: &str) {
+        match self.pending(volume) {
+            0 => drop(self.peaks.remove(volume)),
+            now => {
+                let most = self.peaks.entry(volume.into()).or_default();
+                *most = now.max(*most);
+            }
+        }
+    }
+
     /// Folds one happening, reported by `who` at wall time `at` (microseconds since the epoch), into the picture.
     pub fn apply(&mut self, who: &str, at: u64, happening: &Happening) {
         match happening {
@@ -103,13 +180,24 @@ impl Picture {
                 self.volumes.remove(volume);
                 self.tasks.remove(volume);
                 self.bricks.retain(|_, b| b.volume != *volume);
+                self.copies.retain(|c| c.volume != *volume);
+                self.scrubs.retain(|_, s| s.volume != *volume);
             }
             Happening::Connection { brick, up, .. } => {
                 self.links.insert(format!("{who} {brick}"), *up);
             }
             Happening::Brick { volume, brick, written, read, pending, trusted } => {
                 let (volume, written, read, pending, trusted) = (volume.clone(), *written, *read, *pending, *trusted);
-                self.bricks.insert(brick.clone(), Brick { volume, written, read, pending, trusted, at });
+                let old = self.bricks.get(brick).cloned().unwrap_or_default();
+                // A brick that was started anew counts from 0 again.
+                let a_second = |new: u64, old: u64, since: u64| match at.saturating_sub(since) {
+                    1.. if since > 0 => new.saturating_sub(old) * 1_000_000 / (at - since),
+                    _ => 0,
+                };
+                let rate = (a_second(written, old.written, old.at), a_second(read, old.read, old.at));
+                let name = volume.clone();
+                self.bricks.insert(brick.clone(), Brick { volume, written, read, pending, trusted, at, rate });
+                self.peak(&name);
             }
             Happening::Healed { path, kind, from, to, bytes, .. } => {
                 self.split.remove(path);
@@ -122,14 +210,25 @@ impl Picture {
             Happening::Crawled { left, .. } => {
                 self.left.insert(who.into(), *left);
             }
-            Happening::Placed { name, hash, subvolume, .. } => {
-                push(&mut self.placed, (name.clone(), *hash, subvolume.clone()));
+            Happening::Placed { volume, dir, name, hash, subvolume, ranges } => {
+                let (volume, dir, name) = (volume.clone(), dir.clone(), name.clone());
+                let (subvolume, ranges) = (subvolume.clone(), ranges.clone());
+                push(&mut self.placed, Placement { volume, dir, name, hash: *hash, subvolume, ranges });
+            }
+            Happening::Copies { volume, path, copies } => {
+                self.copies.retain(|c| (&c.volume, &c.path) != (volume, path));
+                push(&mut self.copies, Copies { volume: volume.clone(), path: path.clone(), copies: copies.clone() });
+            }
+            Happening::Scrubbed { volume, brick, files, skipped, bad } => {
+                let (volume, bad) = (volume.clone(), bad.clone());
+                self.scrubs.insert(brick.clone(), Scrub { volume, files: *files, skipped: *skipped, bad, at });
             }
             Happening::Moved { path, from, to, bytes, .. } => {
                 push(&mut self.moved, (path.clone(), from.clone(), to.clone(), *bytes));
             }
-            Happening::Step { request, layer, note, .. } => {
-                push(&mut self.steps, (*request, layer.clone(), note.clone()));
+            Happening::Step { request, layer, note, args, .. } => {
+                let (who, layer, note, args) = (who.into(), layer.clone(), note.clone(), args.clone());
+                push(&mut self.steps, Step { request: *request, who, layer, note, args });
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::volume::manager::protocol::Ask;
 use crate::volume::options::{self, Support, TABLE};
 
 /// Pattern of `volume set`.
-pub const SET: &str = "volume set <VOLNAME> <KEY> <VALUE>";
+pub const SET: &str = "volume set <VOLNAME> group <GROUP>";
 /// Pattern of `volume get`.
 pub const GET: &str = "volume get <VOLNAME|all> <key|all>";
 /// Pattern of `volume reset`.
@@ -77,7 +77,8 @@ pub fn get(session: &Session, words: &[&str]) -> Outcome {
     let volumes = if *name == "all" { vec![] } else { session.volumes(Some(name)).map_err(failed)? };
     let found = values(volumes.first(), key).map_err(failed)?;
     if session.xml {
-        let pairs = found.iter().map(|(k, v)| node("Opt", vec![leaf("Option", k), leaf("Value", v)]));
+        let bare = |value: &str| value.strip_suffix(" (DEFAULT)").unwrap_or(value).to_owned();
+        let pairs = found.iter().map(|(k, v)| node("Opt", vec![leaf("Option", k), leaf("Value", bare(v))]));
         let all = std::iter::once(leaf("count", found.len())).chain(pairs).collect();
         return session.say("", || node("volGetopts", all));
     }

@@ -32,7 +32,7 @@ pub fn probe(session: &Session, words: &[&str]) -> Outcome {
 /// `peer detach HOST [force]`.
 ///
 /// # Errors
-/// [`Failure`]; refusals have exit code 255.
+/// [`Failure`]; that the peer has bricks has exit code 255.
 pub fn detach(session: &Session, words: &[&str]) -> Outcome {
     let (host, force) = match words {
         [host] => (*host, false),
@@ -44,7 +44,10 @@ pub fn detach(session: &Session, words: &[&str]) -> Outcome {
     }
     match session.ask(&Ask::Detach { host: host.into(), force }) {
         Ok(_) => session.say("peer detach: success", || leaf("output", "success")),
-        Err(reason) => Err(Failure::failed("peer detach", &reason).with_code(255)),
+        Err(reason) => {
+            let code = if reason.contains("hosts one or more bricks") { 255 } else { 1 };
+            Err(Failure::failed("peer detach", &reason).with_code(code))
+        }
     }
 }
 

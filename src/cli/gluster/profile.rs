@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::session::{Failure, Outcome, Session};
 use super::status::by_brick;
-use super::xml::{leaf, node};
+use super::xml::{Node, leaf, node};
 use crate::volume::handshake::BrickAsk;
 use crate::volume::manager::op::Change;
 use crate::volume::manager::protocol::About;
@@ -14,7 +14,7 @@ use crate::volume::manager::protocol::About;
 /// Pattern of `volume profile`.
 pub const PROFILE: &str = "volume profile <VOLNAME> {start|info [peek|incremental [peek]|cumulative|clear]|stop} [nfs]";
 /// Pattern of `volume top`.
-pub const TOP: &str = "volume top <VOLNAME> {open|read|write|opendir|readdir|clear} [nfs|brick <brick>] [list-cnt <value>] | volume top <VOLNAME> {read-perf|write-perf} [bs <size> count <count>] [brick <brick>] [list-cnt <value>]";
+pub const TOP: &str = "volume top <VOLNAME> {open|read|write|opendir|readdir|clear} [nfs|brick <brick>] [list-cnt <value>] | {read-perf|write-perf} [bs <size> count <count>] [brick <brick>] [list-cnt <value>]";
 
 /// `volume profile`.
 ///
@@ -29,7 +29,7 @@ pub fn profile(session: &Session, words: &[&str]) -> Outcome {
         [name, "info", "cumulative"] => show(session, name, &["cumulative"], true),
         [name, "info", "incremental"] => show(session, name, &["interval"], false),
         [name, "info", "incremental", "peek"] => show(session, name, &["interval"], true),
-        [_, "info", "clear"] => Err(Failure::text("gluster has `volume profile info clear`, terrarium does not")),
+        [name, "info", "clear"] => clear(session, name),
         _ => Err(Failure::Usage(PROFILE)),
     }
 }
@@ -38,30 +38,52 @@ fn switch(session: &Session, name: &str, on: bool) -> Outcome {
     let verb = if on { "Starting" } else { "Stopping" };
     match session.change(name, Change::Profile(on), false) {
         Ok(_) => {
-            session.say(&format!("{verb} volume profile on {name} has been successful "), || node("volProfile", vec![]))
+            let op = if on { 1 } else { 2 };
+            let done = vec![leaf("volname", name), leaf("profileOp", op)];
+            session.say(&format!("{verb} volume profile on {name} has been successful "), || node("volProfile", done))
         }
         Err(reason) => Err(Failure::text(reason)),
     }
 }
 
-fn show(session: &Session, name: &str, parts: &[&str], peek: bool) -> Outcome {
+/// Figures are told of a volume alone that is being profiled.
+fn must_run(session: &Session, name: &str) -> Result<(), Failure> {
     let volumes = session.volumes(Some(name)).map_err(Failure::text)?;
-    if volumes.first().and_then(|v| v.option("diagnostics.count-fop-hits")) != Some("on") {
-        return Err(Failure::text(format!("Profile on Volume {name} is not started")));
+    match volumes.first().and_then(|v| v.option("diagnostics.count-fop-hits")) {
+        Some("on") => Ok(()),
+        _ => Err(Failure::text(format!("Profile on Volume {name} is not started"))),
     }
+}
+
+fn clear(session: &Session, name: &str) -> Outcome {
+    must_run(session, name)?;
+    let (volume, reports) = session.query(name, About::Bricks(BrickAsk::ProfileClear)).map_err(Failure::text)?;
+    for report in by_brick(&reports) {
+        let Some(brick) = volume.bricks.get(report.index).map(|b| b.name()) else { continue };
+        if answered(&brick, report.value.as_ref()).is_some() {
+            println!("{}Cleared stats.", title(&brick));
+        }
+    }
+    Ok(0)
+}
+
+fn show(session: &Session, name: &str, parts: &[&str], peek: bool) -> Outcome {
+    must_run(session, name)?;
     let about = About::Bricks(BrickAsk::Profile { peek });
     let (volume, reports) = session.query(name, about).map_err(Failure::text)?;
     let mut elements = vec![];
     for report in by_brick(&reports) {
         let Some(brick) = volume.bricks.get(report.index).map(|b| b.name()) else { continue };
         let Some(value) = answered(&brick, report.value.as_ref()) else { continue };
-        elements.push(node("brick", vec![leaf("brickName", &brick)]));
+        let figures = parts.iter().map(|part| element(part, value));
+        elements.push(node("brick", std::iter::once(leaf("brickName", &brick)).chain(figures).collect()));
         if !session.xml {
             print!("{}", text(&brick, value, parts));
         }
     }
     if session.xml {
-        return session.say("", || node("volProfile", elements));
+        let head = vec![leaf("volname", name), leaf("profileOp", 3), leaf("brickCount", elements.len())];
+        return session.say("", || node("volProfile", head.into_iter().chain(elements).collect()));
     }
     Ok(0)
 }
@@ -79,8 +101,7 @@ fn answered<'a>(brick: &str, value: Option<&'a Result<Value, String>>) -> Option
 }
 
 fn text(brick: &str, value: &Value, parts: &[&str]) -> String {
-    let title = format!("Brick: {brick}");
-    let mut out = format!("{title}\n{}\n", "-".repeat(title.len()));
+    let mut out = title(brick);
     for part in parts {
         let head = match *part {
             "cumulative" => "Cumulative Stats:".to_owned(),
@@ -89,6 +110,39 @@ fn text(brick: &str, value: &Value, parts: &[&str]) -> String {
         let _ = write!(out, "{head}\n{}", figures(&value[*part]));
     }
     out
+}
+
+/// The brick's name, underlined.
+fn title(brick: &str) -> String {
+    let title = format!("Brick: {brick}");
+    format!("{title}\n{}\n", "-".repeat(title.len()))
+}
+
+/// The figures of one part as XML.
+fn element(part: &str, value: &Value) -> Node {
+    let figures = &value[part];
+    let number = |value: &Value| value.as_u64().unwrap_or_default();
+    let block = |b: &Value| {
+        node("block", vec![leaf("size", number(&b[0])), leaf("reads", number(&b[1])), leaf("writes", number(&b[2]))])
+    };
+    let fop = |f: Fop| {
+        let latency = |name, ns: f64| leaf(name, format!("{ns:.6}"));
+        let times = [latency("avgLatency", f.average), latency("minLatency", f.min), latency("maxLatency", f.max)];
+        node("fop", [leaf("name", f.name), leaf("hits", f.calls)].into_iter().chain(times).collect())
+    };
+    let all = |key: &str| figures[key].as_array().cloned().unwrap_or_default();
+    let mut parts = vec![
+        node("blockStats", all("blocks").iter().map(block).collect()),
+        node("fopStats", all("fops").iter().filter_map(Fop::read).map(fop).collect()),
+        leaf("duration", number(&figures["duration"])),
+        leaf("totalRead", number(&figures["read"])),
+        leaf("totalWrite", number(&figures["written"])),
+    ];
+    if part == "interval" {
+        parts.insert(0, leaf("interval", number(&value["intervals"])));
+        return node("intervalStats", parts);
+    }
+    node("cumulativeStats", parts)
 }
 
 /// The figures of one part: sizes of reads and writes, then file operations by their share of the time.
@@ -147,6 +201,10 @@ pub fn top(session: &Session, words: &[&str]) -> Outcome {
     if matches!(*what, "read-perf" | "write-perf") {
         return Err(Failure::text(format!("gluster has `volume top {what}`, terrarium does not")));
     }
+    if *what == "open" {
+        let why = "gluster has `volume top open`, terrarium does not: its bricks are not told who opens a file";
+        return Err(Failure::text(why));
+    }
     if !matches!(*what, "open" | "read" | "write" | "opendir" | "readdir" | "clear") {
         return Err(Failure::Usage(TOP));
     }
@@ -159,7 +217,11 @@ pub fn top(session: &Session, words: &[&str]) -> Outcome {
                 more
             }
             ["list-cnt", n, more @ ..] => {
-                count = n.parse().ok().filter(|n| (1..=100).contains(n)).ok_or(Failure::Usage(TOP))?;
+                let Some(n) = n.parse().ok().filter(|n| *n <= 100) else {
+                    eprintln!("list-cnt should be between 0 to 100");
+                    return Err(Failure::Usage(TOP));
+                };
+                count = n;
                 more
             }
             _ => return Err(Failure::Usage(TOP)),
@@ -167,25 +229,49 @@ pub fn top(session: &Session, words: &[&str]) -> Outcome {
     }
     let clear = *what == "clear";
     let ask = if clear { BrickAsk::TopClear } else { BrickAsk::Top { what: (*what).into(), count } };
-    let (volume, reports) = session.query(name, About::Bricks(ask)).map_err(Failure::text)?;
+    let failed = |why: String| Failure::text(format!("{why}\nvolume top unsuccessful"));
+    let (volume, reports) = session.query(name, About::Bricks(ask)).map_err(failed)?;
+    if only.is_some_and(|one| volume.bricks.iter().all(|b| b.name() != one)) {
+        return Err(failed("Brick ops failed on localhost. Please check log file for details".into()));
+    }
+    let mut elements = vec![];
     for report in by_brick(&reports) {
         let Some(brick) = volume.bricks.get(report.index).map(|b| b.name()) else { continue };
         if only.is_some_and(|one| one != brick) {
             continue;
         }
         let Some(value) = answered(&brick, report.value.as_ref()) else { continue };
-        if clear {
-            println!("Cleared stats for brick {brick}");
-        } else {
-            print!("{}", list(&brick, value));
+        match (session.xml, clear) {
+            (true, _) => elements.push(listed(&brick, value)),
+            (_, true) => println!("Cleared stats for brick {brick}"),
+            _ => print!("{}", list(&brick, value)),
         }
+    }
+    if session.xml {
+        let op = ["open", "read", "write", "opendir", "readdir"].iter().position(|w| w == what).map_or(0, |n| n + 1);
+        let head = vec![leaf("brickCount", elements.len()), leaf("topOp", op)];
+        return session.say("", || node("volTop", head.into_iter().chain(elements).collect()));
     }
     Ok(0)
 }
 
-/// `Count⇥⇥filename`, most used first.
+/// One brick's files as XML.
+fn listed(brick: &str, value: &Value) -> Node {
+    let rows = value.as_array().map_or(&[][..], Vec::as_slice);
+    let file = |row: &Value| {
+        let count = leaf("count", row[0].as_u64().unwrap_or_default());
+        node("file", vec![leaf("filename", row[1].as_str().unwrap_or_default()), count])
+    };
+    let head = [leaf("name", brick), leaf("members", rows.len())];
+    node("brick", head.into_iter().chain(rows.iter().map(file)).collect())
+}
+
+/// `Count⇥⇥filename`, most used first; the heads alone where there is something.
 fn list(brick: &str, value: &Value) -> String {
-    let mut out = format!("Brick: {brick}\nCount\t\tfilename\n=======================\n");
+    let mut out = format!("Brick: {brick}\n");
+    if value.as_array().is_some_and(|rows| !rows.is_empty()) {
+        out.push_str("Count\t\tfilename\n=======================\n");
+    }
     for row in value.as_array().into_iter().flatten() {
         let (count, path) = (row[0].as_u64().unwrap_or_default(), row[1].as_str().unwrap_or_default());
         let _ = writeln!(out, "{count}\t\t{path}");

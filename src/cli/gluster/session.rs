@@ -49,6 +49,17 @@ pub enum Failure {
     },
 }
 
+/// A flag that ends the run.
+#[derive(Debug)]
+pub enum Flag {
+    /// It asks for a line.
+    Says(&'static str),
+    /// GlusterFS has it, terrarium does not.
+    Absent(String),
+    /// Nobody has it.
+    Unknown(String),
+}
+
 /// What a command gives: its exit code.
 pub type Outcome = Result<u8, Failure>;
 
@@ -79,8 +90,8 @@ impl Session {
     /// Takes the flags out of the words, wherever they stand.
     ///
     /// # Errors
-    /// A line about a flag that is not there.
-    pub fn from_flags(words: Vec<String>) -> Result<(Self, Vec<String>), String> {
+    /// The flag that ends the run.
+    pub fn from_flags(words: Vec<String>) -> Result<(Self, Vec<String>), Flag> {
         let place = Place::here();
         let mut session = Self { script: false, xml: false, version: false, words: String::new(), place };
         let mut rest = vec![];
@@ -90,6 +101,8 @@ impl Session {
                 "--mode=script" => session.script = true,
                 "--mode=interactive" => session.script = false,
                 "--version" | "-V" => session.version = true,
+                "--print-logdir" => return Err(Flag::Says("/var/log/glusterfs")),
+                "--print-statedumpdir" => return Err(Flag::Says("/var/run/gluster")),
                 "--nolog" | "--wignore" => {}
                 flag if flag.starts_with("--log-level=") || flag.starts_with("--log-file=") => {}
                 flag if flag.starts_with("--timeout=") => {}
@@ -97,12 +110,10 @@ impl Session {
                     || flag.starts_with("--glusterd-sock=")
                     || flag == "--inet6" =>
                 {
-                    return Err(format!(
-                        "gluster has {flag}, terrarium does not: act on a server with `lab on SERVER gluster …`"
-                    ));
+                    return Err(Flag::Absent(flag.into()));
                 }
                 flag if flag.starts_with("--") && flag != "--help" => {
-                    return Err(format!("unrecognized option '{flag}'"));
+                    return Err(Flag::Unknown(flag.into()));
                 }
                 _ => rest.push(word),
             }

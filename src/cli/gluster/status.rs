@@ -45,7 +45,12 @@ pub fn status(session: &Session, words: &[&str]) -> Outcome {
     for one in &names {
         match show(session, one, form) {
             Ok(element) => elements.extend(element),
-            Err(Failure::Text { said, .. }) if name.is_none() => eprintln!("{said}"),
+            Err(Failure::Text { said, .. }) if name.is_none() => {
+                if !session.xml {
+                    println!(" ");
+                }
+                eprintln!("{said}");
+            }
             Err(other) => return Err(other),
         }
     }
@@ -68,7 +73,7 @@ fn parse<'a>(words: &[&'a str]) -> Result<(Option<&'a str>, Form<'a>), Failure> 
         ["clients" | "client-list"] => Form::Clients,
         ["fd"] => Form::Fds,
         ["tasks"] => Form::Tasks,
-        [what @ ("mem" | "inode" | "callpool" | "nfs" | "quotad")] => {
+        [what @ ("mem" | "inode" | "callpool" | "nfs" | "quotad" | "bitd" | "scrub")] => {
             return Err(Failure::text(format!("gluster has `volume status {what}`, terrarium does not")));
         }
         [brick] if brick.contains(":/") => Form::Brick(brick),

@@ -1,7 +1,7 @@
 //! Every command of `gluster`: its words, its pattern, its function; and what terrarium does not have.
 
 use super::session::{Failure, Outcome, Session};
-use super::{bricks, heal, info, options, peer, profile, status, task, volume};
+use super::{bitrot, bricks, heal, info, options, peer, profile, status, task, volume};
 
 type Run = fn(&Session, &[&str]) -> Outcome;
 
@@ -56,10 +56,11 @@ pub const COMMANDS: &[Command] = &[
     command!(["volume", "heal"], heal::HEAL, "self-heal commands on volume specified by <VOLNAME>", heal::heal),
     command!(["volume", "profile"], profile::PROFILE, "volume profile operations", profile::profile),
     command!(["volume", "top"], profile::TOP, "volume top operations", profile::top),
+    command!(["volume", "bitrot"], bitrot::BITROT, "bitrot operations", bitrot::bitrot),
     command!(["help"], "help", "display command options", help),
     command!(["volume", "help"], "volume help", "display help for volume commands", help),
     command!(["peer", "help"], "peer help", "display help for peer commands", help),
-    command!(["pool", "help"], "pool help", "display help for pool commands", help),
+    command!(["volume", "bitrot", "help"], "volume bitrot help", "display help for volume bitrot commands", help),
 ];
 
 /// What GlusterFS has and terrarium does not.
@@ -72,14 +73,22 @@ const ABSENT: &[&[&str]] = &[
     &["volume", "quota"],
     &["volume", "inode-quota"],
     &["volume", "geo-replication"],
-    &["volume", "bitrot"],
     &["volume", "barrier"],
     &["volume", "clear-locks"],
     &["volume", "log"],
     &["volume", "statedump"],
     &["volume", "sync"],
-    &["volume", "tier"],
 ];
+
+/// What follows a word that is no command.
+pub const SHORT_USAGE: &str = "
+ Usage: gluster [options] <help> <peer> <pool> <volume>
+ Options:
+ --help  Shows the help information
+ --version  Shows the version
+ --print-logdir  Shows the log directory
+ --print-statedumpdir Shows the state dump directory
+";
 
 /// Finds the command and runs it.
 ///
@@ -107,16 +116,39 @@ fn unrecognized(words: &[&str]) -> Outcome {
         Some(n) => println!("unrecognized word: {} (position {})", words[n - 1], n - 1),
         None => println!("unrecognized command"),
     }
-    println!("\n Usage: gluster [options] <help> <peer> <pool> <volume>\n Try `gluster help` for all commands.");
+    println!("{SHORT_USAGE}");
     Err(Failure::Said(1))
 }
 
-/// `help`: every command; after `volume`, `peer` or `pool` the whole pattern of those.
+/// `help`: where there is more of it; `volume help`, `peer help`, `volume bitrot help`: the commands of those.
 fn help(session: &Session, _: &[&str]) -> Outcome {
-    let section = session.words.split_whitespace().next().unwrap_or_default();
-    let wanted = |c: &&Command| c.words.last() != Some(&"help") && (section == "help" || c.words[0] == section);
-    for command in COMMANDS.iter().filter(wanted) {
-        println!("{} - {}", command.pattern, command.about);
+    let section = session.words.trim_end_matches("help").trim();
+    let section = if section.starts_with("--") { "" } else { section };
+    if section.is_empty() {
+        let more = COMMANDS.iter().filter(|c| c.words.len() > 1 && c.words.last() == Some(&"help"));
+        more.for_each(|command| println!(" {:<24} - {}", command.pattern, command.about));
+        println!(" (of GlusterFS's commands, terrarium does not have: {})\n", absent());
+        return Ok(0);
     }
+    let title = format!("gluster {section} commands");
+    println!("\n{title}\n{}\n", "=".repeat(title.len()));
+    let is_bitrot = |c: &Command| c.words.contains(&"bitrot");
+    let of = |c: &&Command| match section {
+        "peer" => matches!(c.words[0], "peer" | "pool"),
+        "volume" => c.words[0] == "volume" && !is_bitrot(c),
+        _ => is_bitrot(c),
+    };
+    let mut lines: Vec<String> = COMMANDS
+        .iter()
+        .filter(of)
+        .flat_map(|c| c.pattern.lines().map(move |pattern| format!("{pattern} - {}", c.about)))
+        .collect();
+    lines.sort();
+    println!("{}\n", lines.join("\n"));
     Ok(0)
+}
+
+/// What there is not, by name.
+fn absent() -> String {
+    ABSENT.iter().map(|words| words.join(" ")).collect::<Vec<_>>().join(", ")
 }

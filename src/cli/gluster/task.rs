@@ -85,7 +85,12 @@ pub fn rows(session: &Session, name: &str) -> Result<String, Failure> {
 
 /// The servers that have a part in the volume's task, and whether any still works.
 fn tasks(session: &Session, name: &str, removal: bool, prefix: &str) -> Result<(Vec<Report>, bool), Failure> {
-    let (_, mut reports) = session.query(name, About::Task).map_err(|reason| Failure::failed(prefix, &reason))?;
+    let (volume, mut reports) = session.query(name, About::Task).map_err(|reason| Failure::failed(prefix, &reason))?;
+    if !removal && volume.set_count() < 2 {
+        let why =
+            format!("Volume {name} is not a distribute volume or contains only 1 brick.\nNot performing rebalance");
+        return Err(Failure::failed(prefix, &why));
+    }
     let what = if removal { "remove-brick" } else { "Rebalance" };
     let known = |r: &Report| r.task.as_ref().is_some_and(|t| t.is_removal() == removal);
     if !reports.iter().any(known) {

@@ -81,6 +81,12 @@ pub fn result_first(result: Node) -> String {
     whole(std::iter::once(result).chain(outcome).collect())
 }
 
+/// The same where there is none: why not comes after.
+pub fn refused_first(result: Node, reason: &str) -> String {
+    let outcome = vec![leaf("opRet", -1), leaf("opErrno", 5), leaf("opErrstr", reason)];
+    whole(std::iter::once(result).chain(outcome).collect())
+}
+
 fn document(ret: i32, errno: i32, reason: &str, children: Vec<Node>) -> String {
     let head = vec![leaf("opRet", ret), leaf("opErrno", errno), leaf("opErrstr", reason)];
     whole(head.into_iter().chain(children).collect())

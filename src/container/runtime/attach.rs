@@ -19,6 +19,7 @@ use super::start::{code_of, code_of_failure};
 use super::sys::{self, Forked};
 use super::terminal::{self, Escape};
 use super::{Doing, Error};
+use crate::sandbox::keyring;
 
 /// What a container's programs are looked for in, if nothing is said.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -137,6 +138,7 @@ impl Attach {
             stand_on(slave).doing(|| "take the terminal")?;
         }
         bound_processes();
+        keyring::take_fresh();
         if !self.elevated {
             sys::bound_capabilities(status.capabilities).doing(|| "drop capabilities")?;
         }

@@ -111,7 +111,7 @@ impl Hierarchy {
     }
 }
 
-/// The hierarchies that are mounted, with our own group in each.
+/// The hierarchies that are mounted and writable, with our own group in each.
 fn hierarchies(mountinfo: &str, own: &str) -> Vec<Hierarchy> {
     mountinfo.lines().filter_map(|line| hierarchy(line, own)).collect()
 }
@@ -120,6 +120,9 @@ fn hierarchy(mount: &str, own: &str) -> Option<Hierarchy> {
     let (left, right) = mount.split_once(" - ")?;
     let (left, right): (Vec<_>, Vec<_>) = (left.split(' ').collect(), right.split(' ').collect());
     let (root, point) = (*left.get(3)?, *left.get(4)?);
+    if left.get(5)?.split(',').any(|option| option == "ro") {
+        return None; // nothing can be made there
+    }
     let known = |c: &&str| CONTROLLERS.contains(c);
     let controllers: Vec<String> = match *right.first()? {
         "cgroup2" => Vec::new(),
@@ -147,14 +150,15 @@ fn hierarchy(mount: &str, own: &str) -> Option<Hierarchy> {
 mod tests {
     use super::*;
 
-    /// Version 1 and 2 side by side, our own group below the mount's root.
+    /// Version 1 and 2 side by side, our own group below the mount's root; what is read-only is nothing for us.
     #[test]
     fn hierarchies_are_found() {
         let mounts = "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
                       40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n\
                       41 31 0:38 /user /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
+                      42 31 0:39 / /sys/fs/cgroup/pids ro,relatime - cgroup cgroup rw,pids\n\
                       27 1 254:0 / / rw - ext4 /dev/vda rw\n";
-        let own = "4:memory:/me\n9:name=systemd:/\n0::/user/me\n";
+        let own = "4:memory:/me\n5:pids:/me\n9:name=systemd:/\n0::/user/me\n";
         let found = hierarchies(mounts, own);
         assert_eq!(
             found.iter().map(|h| h.base.to_str().unwrap()).collect::<Vec<_>>(),

@@ -41,9 +41,13 @@ pub fn set(cgroups: &Cgroups, pid: i32, frozen: bool) -> Result<(), Error> {
 pub fn members(pid: i32) -> Vec<i32> {
     let namespace = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
     let Some(own) = namespace(pid) else { return Vec::new() };
-    let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = all.flatten().filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
-    let mut members: Vec<i32> = pids.filter(|p| namespace(*p).as_ref() == Some(&own)).collect();
-    members.sort_unstable();
-    members
+    everybody().into_iter().filter(|p| namespace(*p).as_ref() == Some(&own)).collect()
+}
+
+/// Process ids of everything that we see, sorted.
+pub fn everybody() -> Vec<i32> {
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut pids: Vec<i32> = all.filter_map(|e| e.file_name().to_str()?.parse().ok()).collect();
+    pids.sort_unstable();
+    pids
 }

@@ -20,16 +20,18 @@
 //! * [`store`]: `/var/lib/lxc`: configurations, includes, names. [`build`] and [`unpack`]: root filesystems.
 //! * [`start`]: the monitor and its children. [`room`]: what pid 1 does until it becomes the container's program.
 //! * [`monitor`]: the loop that waits, answers and reports. [`client`]: how the commands ask it.
-//! * [`seen`]: what a running container's room is made of, read from the kernel.
+//! * [`seen`]: what a running container's room is made of, read from the kernel; [`layers`]: what its root is made of.
 //! * [`attach`]: enters a running container. [`terminal`]: a terminal passed through.
-//! * [`ids`], [`cgroup`], [`network`], [`freeze`], [`union`]: what their names say. [`sys`]: system calls.
+//! * [`ids`], [`cgroup`], [`network`], [`freeze`], [`union`], [`hooks`]: what their names say. [`sys`]: system calls.
 
 pub mod attach;
 pub mod build;
 pub mod cgroup;
 pub mod client;
 pub mod freeze;
+pub mod hooks;
 pub mod ids;
+pub mod layers;
 pub mod monitor;
 pub mod network;
 pub mod room;

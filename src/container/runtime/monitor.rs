@@ -18,19 +18,21 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
-use super::super::Happening;
 use super::super::capability;
 use super::super::protocol::{Reply, Request, State, Status};
+use super::super::{Happening, Room};
 use super::client::Client;
 use super::start::{self, Launch, Running};
 use super::store::Place;
-use super::{Doing, Error, freeze, seen, sys, union};
+use super::{Doing, Error, freeze, hooks, layers, seen, sys, union};
 use crate::world::reporter::{Introduction, Question};
 use crate::world::wire::{Ask, read_frame, socket_path, write_frame};
 use crate::world::{Reporter, What};
 
 /// How often the processes are looked at while somebody watches.
 const LOOK: Duration = Duration::from_millis(500);
+/// While no process comes or goes in the world, only every so many looks are thorough.
+const REST: u32 = 4;
 /// How many of a container's processes are reported by name.
 const SHOWN_PROCESSES: usize = 32;
 /// How long a command may take to say what it wants.
@@ -50,7 +52,12 @@ pub struct Monitor {
     taken: Vec<bool>,
     log: Option<fs::File>,
     reporter: Reporter,
+    everybody: Vec<i32>,
+    turns: u32,
     processes: Vec<(i32, String)>,
+    room: Room,
+    layers: Vec<String>,
+    gauge: layers::Gauge,
     ephemeral: bool,
     restart: bool,
     union: Option<PathBuf>,
@@ -109,7 +116,12 @@ impl Monitor {
             clients: Vec::new(),
             log,
             reporter: Reporter::silent(&launch.place.name),
+            everybody: Vec::new(),
+            turns: 0,
             processes: Vec::new(),
+            room: Room::default(),
+            layers: Vec::new(),
+            gauge: layers::Gauge::default(),
             ephemeral: spec.ephemeral,
             restart: false,
             union: launch.union.clone(),
@@ -118,10 +130,11 @@ impl Monitor {
 
     /// Watches until the container ends; gives pid 1's exit code.
     pub fn watch(mut self, launch: &Launch) -> i32 {
+        drop(self.running.holder.take());
         self.introduce(launch);
-        while !self.turn().unwrap_or(true) {}
+        while !self.turn(launch).unwrap_or(true) {}
         let code = waitpid(Pid::from_raw(self.running.pid), None).map_or(1, start::code_of);
-        self.end();
+        self.end(launch);
         code
     }
 
@@ -135,9 +148,19 @@ impl Monitor {
             self.reporter = reporter;
         }
         if self.reporter.is_watched() {
-            self.report(Happening::Room(seen::room(launch, &self.running)));
+            self.layers = layers::of(&launch.spec.rootfs);
+            self.look_at_room(launch);
         }
         self.set_state(State::Running);
+    }
+
+    /// Reports what the room is made of, when that has changed.
+    fn look_at_room(&mut self, launch: &Launch) {
+        let room = seen::room(launch, &self.running, &self.layers);
+        if room != self.room {
+            self.room.clone_from(&room);
+            self.report(Happening::Room(room));
+        }
     }
 
     fn report(&self, happening: Happening) {
@@ -152,7 +175,7 @@ impl Monitor {
     }
 
     /// Waits for one thing and does it; `true` when pid 1 has ended.
-    fn turn(&mut self) -> io::Result<bool> {
+    fn turn(&mut self, launch: &Launch) -> io::Result<bool> {
         let ready = self.wait()?;
         if ready.ended {
             return Ok(true);
@@ -167,7 +190,7 @@ impl Monitor {
             self.welcome();
         }
         if self.reporter.is_watched() {
-            self.look();
+            self.look(launch);
         }
         Ok(false)
     }
@@ -293,8 +316,20 @@ impl Monitor {
         Ok(())
     }
 
-    /// Reports which processes there are, when that has changed.
-    fn look(&mut self) {
+    /// Reports what has changed in the container: its processes, its mounts, its own branch.
+    fn look(&mut self, launch: &Launch) {
+        self.turns += 1;
+        let all = freeze::everybody();
+        if all == self.everybody && !self.turns.is_multiple_of(REST) {
+            return;
+        }
+        self.everybody = all;
+        self.look_at_room(launch);
+        let branch = layers::writable(&self.layers).map(String::from);
+        if let Some((branch, (bytes, names))) = branch.and_then(|path| Some((path.clone(), self.gauge.changed(&path)?)))
+        {
+            self.report(Happening::Wrote { branch, bytes, names });
+        }
         let members = freeze::members(self.running.pid);
         let list: Vec<_> = members.iter().take(SHOWN_PROCESSES).filter_map(|p| seen::process(*p)).collect();
         if list != self.processes {
@@ -303,12 +338,13 @@ impl Monitor {
         }
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, launch: &Launch) {
         self.running.cgroups.remove();
         if let Some(point) = &self.union {
             let _ = union::unmount(point); // somebody in the world sits there: then it stays, and is seen
         }
         self.set_state(State::Stopped);
+        let _ = hooks::run("post-stop", &launch.spec, &self.place.config_path(), None); // nobody is left to be told
         let _ = fs::remove_file(self.place.socket());
         if self.ephemeral {
             let _ = super::build::destroy(&self.place);

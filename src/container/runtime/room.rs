@@ -17,7 +17,8 @@ use nix::unistd;
 use super::super::capability;
 use super::super::plan::{Create, Flags, Mount, Plan, Source, Step};
 use super::super::spec::{Rootfs, Spec};
-use super::{Doing, Error, network, sys};
+use super::{Doing, Error, hooks, network, sys};
+use crate::sandbox::keyring;
 
 /// What pid 1 is to become.
 pub struct Role<'a> {
@@ -177,10 +178,13 @@ fn make_place(mount: &Mount) -> io::Result<()> {
         _ if target.symlink_metadata().is_ok() => Ok(()),
         None => Ok(()),
         Some(Create::Dir) => make_dir(target),
-        Some(Create::File) => {
-            make_dir(target.parent().unwrap_or(target))?;
-            fs::File::create(target).map(drop)
-        }
+        Some(Create::File) => match fs::File::create(target) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                make_dir(target.parent().unwrap_or(target))?;
+                fs::File::create(target).map(drop)
+            }
+            made => made.map(drop),
+        },
     }
 }
 
@@ -223,6 +227,7 @@ fn step_inside(role: &Role) -> Result<(), Error> {
     limit(spec)?;
     sys::enter(role.holder, libc::CLONE_NEWUSER).doing(|| "enter the user namespace")?;
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).doing(|| "take the mounts along")?;
+    keyring::take_fresh();
     sys::hide_from_others();
     sys::die_with_parent().doing(|| "tie our life to the monitor's")?;
     let left = capability::bounding(&spec.cap_drop, spec.cap_keep.as_deref());
@@ -288,7 +293,8 @@ fn begin(role: &Role) -> Error {
     let spec = role.spec;
     let environment = environment(&spec.environment);
     let seated = if role.own_terminal { Ok(()) } else { take_console() };
-    if let Err(error) = seated {
+    let hooked = || hooks::run("start", spec, Path::new(""), None);
+    if let Err(error) = seated.and_then(|()| hooked()) {
         return error;
     }
     if unistd::chdir(spec.init_cwd.as_str()).is_err() {

@@ -14,7 +14,7 @@ use super::cgroup::Cgroups;
 use super::monitor::Monitor;
 use super::store::Place;
 use super::sys::{self, Forked};
-use super::{Doing, Error, ids, network, room};
+use super::{Doing, Error, hooks, ids, network, room};
 
 /// Everything that a start needs.
 pub struct Launch {
@@ -46,6 +46,8 @@ pub struct Running {
     pub cgroups: Cgroups,
     /// Outer ends of its network interfaces.
     pub links: Vec<String>,
+    /// What held its namespaces until pid 1 did; ended when nobody waits for it any more.
+    pub holder: Option<Holder>,
 }
 
 /// Starts a container with a monitor in the background; returns when pid 1 has become the container's program.
@@ -122,12 +124,14 @@ pub fn spawn(launch: &Launch) -> Result<Running, Error> {
         }
     };
     drop(theirs);
-    let running = follow(launch, pid, &ours, links);
-    if running.is_err() {
-        let _ = nix::sys::signal::kill(Pid::from_raw(pid), nix::sys::signal::SIGKILL);
-        let _ = waitpid(Pid::from_raw(pid), None);
+    match follow(launch, pid, &ours, links) {
+        Ok(running) => Ok(Running { holder: Some(holder), ..running }),
+        Err(error) => {
+            let _ = nix::sys::signal::kill(Pid::from_raw(pid), nix::sys::signal::SIGKILL);
+            let _ = waitpid(Pid::from_raw(pid), None);
+            Err(error)
+        }
     }
-    running
 }
 
 fn pid_one(launch: &Launch, holder: &Holder, line: &OwnedFd) -> ! {
@@ -154,9 +158,10 @@ fn follow(launch: &Launch, pid: i32, line: &OwnedFd, links: Vec<String>) -> Resu
     if let Some(path) = &launch.pidfile {
         std::fs::write(path, format!("{pid}\n")).doing(|| format!("write {path}"))?;
     }
+    hooks::run("start-host", &launch.spec, &launch.place.config_path(), Some(pid))?;
     sys::send_fds(line, b"go", &[]).doing(|| "let pid 1 go on")?;
     match hear()?.0.as_slice() {
-        b"" | b"running" => Ok(Running { pid, process, terminals, cgroups, links }),
+        b"" | b"running" => Ok(Running { pid, process, terminals, cgroups, links, holder: None }),
         word => {
             cgroups.remove();
             Err(heard(word))
@@ -171,8 +176,8 @@ fn heard(word: &[u8]) -> Error {
     }
 }
 
-/// A process that only waits; its namespaces are the container's.
-struct Holder {
+/// A process that only waits; its namespaces are the container's. Dropped, it ends.
+pub struct Holder {
     pid: i32,
     process: OwnedFd,
 }

@@ -2,9 +2,9 @@
 
 use crate::container::{Happening as InContainer, Mounted, Room};
 use crate::union::{BranchInfo, Happening as InUnion};
-use crate::volume::Happening as InVolume;
 use crate::volume::definition::{Brick, Status, Volume};
-use crate::volume::xattr::Kind;
+use crate::volume::xattr::{Kind, Pending};
+use crate::volume::{Copy, CopyState, Happening as InVolume};
 use crate::world::What;
 use crate::world::event::Process;
 
@@ -88,8 +88,10 @@ fn volume(story: &mut Story) {
     };
     let gv0 = || String::from("gv0");
     for (name, hash, set) in [("hello.txt", 0x1a2b_3c4d, 0), ("照片.jpg", 0xd00d_0001, 1)] {
-        let subvolume = volume.subvolume_name(set);
-        says("mount:/mnt/gv0", InVolume::Placed { volume: gv0(), name: name.into(), hash, subvolume });
+        let (subvolume, half) = (volume.subvolume_name(set), u32::MAX / 2);
+        let ranges = vec![(volume.subvolume_name(0), 0, half), (volume.subvolume_name(1), half + 1, u32::MAX)];
+        let (dir, name) = ("/".into(), name.into());
+        says("mount:/mnt/gv0", InVolume::Placed { volume: gv0(), dir, name, hash, subvolume, ranges });
     }
     let (from, to) = (volume.bricks[0].name(), vec![volume.bricks[2].name()]);
     says(
@@ -97,15 +99,27 @@ fn volume(story: &mut Story) {
         InVolume::Healed { volume: gv0(), path: "/f".into(), kind: Kind::Data, from, to, bytes: 9000 },
     );
     says("server1/glustershd", InVolume::SplitBrain { volume: gv0(), path: "/both".into(), kind: Kind::Data });
-    for (layer, note) in [
-        ("vfs", "write(3, 5 bytes)"),
-        ("fuse", "WRITE node 7"),
-        ("dht", "gv0-replicate-0"),
-        ("afr", "lock, pre-op"),
-        ("brick", "pwrite"),
+    for (who, layer, note, args) in [
+        ("mount:/mnt/gv0", "vfs", "way-write", vec![("path", "/both"), ("size", "5"), ("offset", "0")]),
+        ("mount:/mnt/gv0", "fuse", "way-fuse", vec![("fop", "WRITE")]),
+        ("mount:/mnt/gv0", "dht", "way-cached", vec![("subvolume", "gv0-replicate-0")]),
+        ("mount:/mnt/gv0", "afr", "way-inodelk", vec![]),
+        ("mount:/mnt/gv0", "client", "way-network", vec![("brick", "server1:/data/brick1/gv0"), ("fops", "WRITE")]),
+        ("server1:/data/brick1/gv0", "posix", "way-disk", vec![("calls", "pwrite(/data/brick1/gv0/both, 5 bytes)")]),
     ] {
-        says("mount:/mnt/gv0", InVolume::Step { volume: gv0(), request: 9, layer: layer.into(), note: note.into() });
+        let (layer, note) = (layer.into(), note.into());
+        let args = args.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        says(who, InVolume::Step { volume: gv0(), request: 9, layer, note, args });
     }
+    let states = [CopyState::Split, CopyState::Away, CopyState::Split];
+    let copy = |(i, state): (usize, &CopyState)| Copy {
+        brick: volume.bricks[i].name(),
+        state: *state,
+        size: 5,
+        blame: vec![(format!("gv0-client-{}", 2 - i), Pending::of(Kind::Data, 1))],
+    };
+    let copies = states.iter().enumerate().map(copy).collect();
+    says("mount:/mnt/gv0", InVolume::Copies { volume: gv0(), path: "/both".into(), copies });
     says("server1/glusterd", InVolume::Volume(Box::new(volume)));
 }
 
@@ -128,6 +142,7 @@ fn containers(story: &mut Story) {
         InContainer::Room(Room {
             rootfs: AT.into(),
             fstype: "fuse.aufs".into(),
+            layers: vec!["/var/lib/lxc/aufstest2/writable=rw".into(), "/var/lib/lxc/aufstest1/rootfs=ro".into()],
             hostname: "aufstest2".into(),
             namespaces: own.into_iter().collect(),
             mounts: vec![mount],
@@ -135,5 +150,6 @@ fn containers(story: &mut Story) {
         }),
     );
     says(who, InContainer::Processes { list: vec![(1, "/sbin/init".into()), (12, "sh".into())], count: 2 });
+    says(who, InContainer::Wrote { branch: "/var/lib/lxc/aufstest2/writable".into(), bytes: 12_288, names: 9 });
     says(who, InContainer::Attached { pid: 91, command: vec!["bash".into()] });
 }

@@ -80,9 +80,11 @@ impl Kind {
             Self::Story => match what {
                 What::Raft(Timer { .. } | Progress { .. } | Applied { .. } | Committed { index: 0 }) => false,
                 What::Raft(State { why, .. }) => why != "watched",
-                What::Union(crate::union::Happening::Resolved { .. }) => false,
+                What::Union(crate::union::Happening::Resolved { .. } | crate::union::Happening::Listed { .. }) => false,
                 What::Volume(crate::volume::Happening::Brick { .. } | crate::volume::Happening::Step { .. }) => false,
-                What::Container(crate::container::Happening::Processes { .. }) => false,
+                What::Container(
+                    crate::container::Happening::Processes { .. } | crate::container::Happening::Wrote { .. },
+                ) => false,
                 What::Counters { .. } => false,
                 What::Link(link) => matches!(link, Link::Rule { .. }),
                 What::Process(Process::Started { role, .. }) => !role.is_empty(),

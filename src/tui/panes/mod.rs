@@ -113,16 +113,27 @@ pub const PANES: &[Pane] = &[
 /// The panes in the order in which they deserve room: the guide, the pictures that have something to show, the shell, the
 /// rest.
 pub fn order(world: &World) -> Vec<PaneId> {
-    let rank = |p: &Pane| match p.id {
+    let mut panes: Vec<&Pane> = PANES.iter().collect();
+    panes.sort_by_key(|p| rank(p, world));
+    panes.into_iter().map(|p| p.id).collect()
+}
+
+/// The panes that are worth turning to: those of [`order`] without the pictures that have nothing to show.
+pub fn worthwhile(world: &World) -> Vec<PaneId> {
+    order(world).into_iter().filter(|p| rank(p.pane(), world) < EMPTY).collect()
+}
+
+/// The rank of a picture that has nothing to show.
+const EMPTY: usize = 4;
+
+fn rank(pane: &Pane, world: &World) -> usize {
+    match pane.id {
         PaneId::Guide => 0,
         PaneId::Shell => 2,
-        _ if (p.matters)(world) => 1,
+        _ if (pane.matters)(world) => 1,
         PaneId::Events => 3,
-        _ => 4,
-    };
-    let mut panes: Vec<&Pane> = PANES.iter().collect();
-    panes.sort_by_key(|p| rank(p));
-    panes.into_iter().map(|p| p.id).collect()
+        _ => EMPTY,
+    }
 }
 
 /// Bytes for a person: `12 kB`.

@@ -2,7 +2,7 @@
 
 use crate::tui::action::{Effect, Verb, Wish};
 use crate::tui::guide::{Check, Guide};
-use crate::tui::panes::{Go, PANES, PaneId, Scene, plain};
+use crate::tui::panes::{Go, PaneId, Scene, plain, worthwhile};
 use crate::tui::theme::Paint;
 use crate::tui::ui::{Ask, Overlay, Place, Prompt, Ui};
 use crate::world::command::Step;
@@ -135,10 +135,10 @@ pub fn focus(ui: &mut Ui, pane: PaneId) {
     }
 }
 
-/// The next pane: of those that are seen where there are more than two, else of all.
+/// The next pane: of those that are seen where there are more than two, else of all that have something to show.
 fn turn(ui: &mut Ui, world: &World, by: isize) {
     let seen: Vec<PaneId> = ui.layout(world).panes.iter().map(|p| p.0).collect();
-    let all: Vec<PaneId> = if seen.len() > 2 { seen } else { PANES.iter().map(|p| p.id).collect() };
+    let all: Vec<PaneId> = if seen.len() > 2 { seen } else { worthwhile(world) };
     let at = all.iter().position(|p| *p == ui.focus).unwrap_or(0);
     let at = (at + all.len()).saturating_add_signed(by) % all.len();
     focus(ui, all[at]);

@@ -53,10 +53,12 @@ impl Host for Around {
         self.reporter.is_watched()
     }
 
+    fn is_curious(&self) -> bool {
+        self.is_watched() && self.budget.spend()
+    }
+
     fn tell(&self, happening: Happening) {
-        if !matches!(happening, Happening::Resolved { .. }) || self.budget.spend() {
-            self.reporter.report(None, What::Union(happening));
-        }
+        self.reporter.report(None, What::Union(happening));
     }
 
     fn writing(&self) {

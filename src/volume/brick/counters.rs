@@ -1,11 +1,13 @@
 //! What a brick has done: `volume profile` and `volume top` are made of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::volume::gfid::Gfid;
 use crate::volume::rpc::Reply;
 
 /// Calls of one fop and the time they took.
@@ -34,15 +36,26 @@ impl Default for Span {
     }
 }
 
+/// How many files are counted at most; when there are more, the least used of them are forgotten.
+const FILES: usize = 10_000;
+
 /// Figures since the brick started, and since they were last asked for.
 #[derive(Debug, Default)]
 pub struct Counters {
     spans: Mutex<(Span, Span)>,
+    /// How many intervals were asked for.
+    intervals: AtomicU64,
+    /// `read`, `write`, `opendir`, `readdir` → inode → how often.
+    uses: Mutex<BTreeMap<&'static str, HashMap<Gfid, u64>>>,
 }
 
 impl Counters {
     /// A fop was carried out in this time; `sent` bytes came with its request.
     pub fn note(&self, fop: &'static str, took: Duration, reply: Option<&Reply>, sent: usize) {
+        // What keeps a connection is no work on files.
+        if matches!(fop, "PING" | "SETVOLUME") {
+            return;
+        }
         let read = if let Some(Reply::Data(n)) = reply { u64::from(*n) } else { 0 };
         let written = if fop == "WRITE" && reply.is_some() { sent as u64 } else { 0 };
         let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,14 +65,48 @@ impl Counters {
         }
     }
 
-    /// `{cumulative, interval}`; the interval begins anew unless `peek`.
+    /// `{cumulative, interval, intervals}`; the interval begins anew unless `peek`. `intervals` counts those before this one.
     pub fn profile(&self, peek: bool) -> Value {
         let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = json!({ "cumulative": spans.0.to_json(), "interval": spans.1.to_json() });
+        let intervals = self.intervals.fetch_add(u64::from(!peek), Relaxed);
+        let answer = json!({ "cumulative": spans.0.to_json(), "interval": spans.1.to_json(), "intervals": intervals });
         if !peek {
             spans.1 = Span::default();
         }
         answer
+    }
+
+    /// All figures begin anew (`profile info clear`).
+    pub fn clear(&self) {
+        *self.spans.lock().unwrap_or_else(PoisonError::into_inner) = <_>::default();
+        self.intervals.store(0, Relaxed);
+    }
+
+    /// Somebody read, wrote or listed an inode.
+    pub fn used(&self, what: &'static str, gfid: Gfid) {
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = uses.entry(what).or_default();
+        if of.len() >= FILES && !of.contains_key(&gfid) {
+            let mut counts: Vec<u64> = of.values().copied().collect();
+            counts.sort_unstable();
+            let median = counts[counts.len() / 2];
+            of.retain(|_, n| *n > median);
+        }
+        *of.entry(gfid).or_default() += 1;
+    }
+
+    /// What was used most, highest first.
+    pub fn top(&self, what: &str, count: usize) -> Vec<(Gfid, u64)> {
+        let uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<(Gfid, u64)> = uses.get(what).into_iter().flatten().map(|(g, n)| (*g, *n)).collect();
+        all.sort_by_key(|(gfid, n)| (std::cmp::Reverse(*n), *gfid));
+        all.truncate(count);
+        all
+    }
+
+    /// Forgets what was used.
+    pub fn forget_uses(&self) {
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Bytes read and written since the start, and calls.
@@ -118,5 +165,23 @@ mod tests {
         assert_eq!(interval["fops"], json!([["READ", 1, 50, 50, 50], ["WRITE", 2, 100, 200, 300]]));
         assert_eq!(counters.profile(true)["interval"]["fops"], json!([]));
         assert_eq!(counters.totals(), (10, 9096, 3));
+        assert_eq!(counters.profile(true)["intervals"], 1);
+        counters.clear();
+        assert_eq!(counters.totals(), (0, 0, 0));
+    }
+
+    /// The most used come first; with too many files the least used are forgotten, never the most used.
+    #[test]
+    fn the_most_used_come_first() {
+        let counters = Counters::default();
+        let gfid = |n: usize| Gfid(u128::try_from(n).unwrap_or_default().to_be_bytes());
+        (0..3).for_each(|_| counters.used("read", gfid(7)));
+        (0..2 * FILES).for_each(|n| counters.used("read", gfid(n + 100)));
+        counters.used("write", gfid(1));
+        assert_eq!(counters.top("read", 1), [(gfid(7), 3)]);
+        assert!(counters.top("read", usize::MAX).len() <= FILES);
+        assert_eq!(counters.top("write", 5), [(gfid(1), 1)]);
+        counters.forget_uses();
+        assert!(counters.top("write", 5).is_empty());
     }
 }

@@ -1,19 +1,23 @@
 //! Who has looked at what, so that those who cached it hear when somebody else changes it. Pure.
 //!
-//! A session that is told about a changed inode is forgotten for it until it looks again; interest in the names of a directory stays.
+//! A session that is told about a changed inode is not told again until it looks again; interest in the names of a directory
+//! stays. Whoever has looked at a file may have it open: when its last name goes, it is kept until they say that they do not.
 
 use std::collections::{HashMap, HashSet};
 
 use super::locks::Session;
 use crate::volume::gfid::Gfid;
 
-/// How many inodes are remembered; beyond it the oldest half is forgotten and its sessions are told.
+/// How many inodes are remembered; beyond it all are forgotten and their sessions are told.
 const MOST: usize = 200_000;
+
+/// Who looked at an inode, and whether what it saw is still so.
+type Watcher = (Session, bool);
 
 /// The table.
 #[derive(Debug, Default)]
 pub struct Interest {
-    seen: HashMap<Gfid, Vec<Session>>,
+    seen: HashMap<Gfid, Vec<Watcher>>,
     sessions: HashSet<Session>,
 }
 
@@ -27,7 +31,7 @@ impl Interest {
     pub fn leave(&mut self, session: Session) {
         self.sessions.remove(&session);
         self.seen.retain(|_, who| {
-            who.retain(|s| *s != session);
+            who.retain(|(s, _)| *s != session);
             !who.is_empty()
         });
     }
@@ -38,27 +42,39 @@ impl Interest {
             return vec![];
         }
         let who = self.seen.entry(gfid).or_default();
-        if !who.contains(&session) {
-            who.push(session);
+        match who.iter_mut().find(|(s, _)| *s == session) {
+            Some((_, fresh)) => *fresh = true,
+            None => who.push((session, true)),
         }
-        if self.seen.len() > MOST { self.seen.drain().collect() } else { vec![] }
+        let all = |(gfid, who): (Gfid, Vec<Watcher>)| (gfid, who.into_iter().map(|(s, _)| s).collect());
+        if self.seen.len() > MOST { self.seen.drain().map(all).collect() } else { vec![] }
     }
 
-    /// The session changed an inode: who else must be told. They are forgotten for it.
+    /// The session changed an inode: who else must be told, once.
     pub fn changed(&mut self, session: Session, gfid: Gfid) -> Vec<Session> {
         let Some(who) = self.seen.get_mut(&gfid) else { return vec![] };
-        let (own, others): (Vec<_>, Vec<_>) = who.drain(..).partition(|s| *s == session);
-        *who = own;
-        if who.is_empty() {
-            self.seen.remove(&gfid);
-        }
-        others
+        let told = who.iter_mut().filter(|(s, fresh)| *fresh && *s != session);
+        told.map(|(s, fresh)| {
+            *fresh = false;
+            *s
+        })
+        .collect()
     }
 
-    /// The session changed a name in a directory: who else must be told. They are remembered.
+    /// The session changed a name in a directory: who else must be told, each time.
     pub fn name_changed(&self, session: Session, directory: Gfid) -> Vec<Session> {
         let who = self.seen.get(&directory).map_or(&[][..], Vec::as_slice);
-        who.iter().copied().filter(|s| *s != session).collect()
+        who.iter().map(|(s, _)| *s).filter(|s| *s != session).collect()
+    }
+
+    /// Who else may have a file open.
+    pub fn others(&self, session: Session, gfid: Gfid) -> Vec<Session> {
+        self.name_changed(session, gfid)
+    }
+
+    /// An inode is gone: nobody looks at it any more.
+    pub fn gone(&mut self, gfid: Gfid) {
+        self.seen.remove(&gfid);
     }
 }
 
@@ -77,7 +93,11 @@ mod tests {
         assert_eq!(interest.name_changed(1, Gfid::ROOT), [2, 3], "4 never joined");
         assert_eq!(interest.changed(1, Gfid::ROOT), [2, 3]);
         assert!(interest.changed(1, Gfid::ROOT).is_empty());
+        interest.look(2, Gfid::ROOT);
+        assert_eq!(interest.changed(1, Gfid::ROOT), [2], "it looked again");
+        assert_eq!(interest.others(1, Gfid::ROOT), [2, 3], "they may still have it open");
         interest.leave(1);
+        interest.gone(Gfid::ROOT);
         assert!(interest.changed(2, Gfid::ROOT).is_empty());
     }
 }

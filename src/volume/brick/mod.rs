@@ -25,8 +25,9 @@ use bytes::Bytes;
 
 use self::interest::Interest;
 use self::locks::{Locks, Session};
-use self::store::Store;
+use self::store::{Removed, Store};
 use super::gfid::Gfid;
+use super::ranges::Ranges;
 use super::rpc::{Fop, Hello, Inode, Lock, Reply, Request, ToClient, Xattrop};
 use super::xattr::{AFR, DIRTY, Pending};
 
@@ -51,6 +52,7 @@ pub struct Brick {
 #[derive(Default)]
 struct State {
     locks: Locks<Work>,
+    ranges: Ranges,
     interest: Interest,
     sessions: HashMap<Session, Client>,
     next: Session,
@@ -99,6 +101,9 @@ impl Brick {
         }
         let free: Vec<Gfid> = state.kept.extract_if(|_, who| who.is_empty()).map(|(gfid, _)| gfid).collect();
         let granted = state.locks.end(session);
+        for (gfid, sessions) in state.ranges.end(session) {
+            state.tell(&sessions, &ToClient::Freed { gfid });
+        }
         drop(state);
         for gfid in free {
             let _ = self.store.close(gfid);
@@ -142,7 +147,11 @@ impl Brick {
                 work.done.push(Ok(Reply::Done));
             } else {
                 let (name, clock) = (fop.name(), std::time::Instant::now());
-                let result = self.fop(work.session, fop, &work.payload, &mut read);
+                self.note_use(&fop);
+                let result = match fop {
+                    Fop::Content { most } => Ok(self.content(work.done.last(), most, &mut read)),
+                    fop => self.fop(work.session, fop, &work.payload, &mut read),
+                };
                 self.counters.note(name, clock.elapsed(), result.as_ref().ok(), work.payload.len());
                 work.done.push(result);
             }
@@ -155,6 +164,35 @@ impl Brick {
             outbox.send(&ToClient::Answer { id: work.id, results: work.done }, &read.unwrap_or_default());
         }
         freed
+    }
+
+    /// What `volume top` counts.
+    fn note_use(&self, fop: &Fop) {
+        match fop {
+            Fop::Read { gfid, .. } => self.counters.used("read", *gfid),
+            Fop::Write { gfid, .. } => self.counters.used("write", *gfid),
+            Fop::Readdir { gfid, after, .. } => {
+                if *after == 0 {
+                    self.counters.used("opendir", *gfid);
+                }
+                self.counters.used("readdir", *gfid);
+            }
+            _ => {}
+        }
+    }
+
+    /// The contents of what was just found, if they are few.
+    fn content(&self, found: Option<&Result<Reply, i32>>, most: u32, read: &mut Option<Vec<u8>>) -> Reply {
+        let Some(Ok(Reply::Inode(inode))) = found else { return Reply::Done };
+        let few = inode.iatt.is_file() && inode.linkto.is_none() && (1..=u64::from(most)).contains(&inode.iatt.size);
+        match few.then(|| self.store.read(inode.gfid, 0, most)) {
+            Some(Ok(data)) => {
+                let length = u32::try_from(data.len()).unwrap_or(most);
+                *read = Some(data);
+                Reply::Data(length)
+            }
+            _ => Reply::Done,
+        }
     }
 
     /// Takes a lock; gives the work back unless it has to wait.
@@ -191,7 +229,7 @@ impl Brick {
         let inode = |inode: Inode| Reply::Inode(Box::new(inode));
         match fop {
             Fop::Hello(hello) => self.welcome(session, hello),
-            Fop::Ping | Fop::Lock { .. } | Fop::Unlock { .. } => Ok(Reply::Done),
+            Fop::Ping | Fop::Lock { .. } | Fop::Unlock { .. } | Fop::Content { .. } => Ok(Reply::Done),
             Fop::Lookup { parent, name, fresh } => {
                 self.look(session, parent);
                 let found = store.lookup(parent, &name, fresh)?;
@@ -238,19 +276,22 @@ impl Brick {
                 Ok(inode(linked))
             }
             Fop::Unlink { parent, name, keep, time } => {
-                let (gfid, iatt) = store.unlink(parent, &name, keep, time)?;
+                let (gfid, iatt) = store.unlink(parent, &name, &|gfid| keep || self.is_used(session, gfid), time)?;
                 self.removed(session, gfid, keep);
                 self.name_changed(session, parent, &name);
                 Ok(Reply::Changed(iatt))
             }
             Fop::Rmdir { parent, name, time } => {
                 let (gfid, iatt) = store.rmdir(parent, &name, time)?;
-                self.removed(session, gfid, false);
+                if let Some(gfid) = gfid {
+                    self.tell_changed(session, gfid);
+                }
                 self.name_changed(session, parent, &name);
                 Ok(Reply::Changed(iatt))
             }
             Fop::Rename { parent, name, to, newname, keep, time } => {
-                let (moved, over) = store.rename((parent, &name), (to, &newname), keep, time)?;
+                let kept = |gfid| keep || self.is_used(session, gfid);
+                let (moved, over) = store.rename((parent, &name), (to, &newname), &kept, time)?;
                 self.removed(session, over, keep);
                 self.name_changed(session, parent, &name);
                 self.name_changed(session, to, &newname);
@@ -282,6 +323,13 @@ impl Brick {
                 }
                 sums
             }
+            Fop::Hold { gfid, held } => {
+                let mut state = self.state();
+                let again = state.ranges.set(session, gfid, &held).map_err(|_| libc::EAGAIN)?;
+                state.tell(&again, &ToClient::Freed { gfid });
+                Ok(Reply::Done)
+            }
+            Fop::Holder { gfid, held } => Ok(Reply::Holder(self.state().ranges.test(session, gfid, &held))),
             Fop::Index { dirty } => store.index(dirty).map(|all| {
                 all.iter().for_each(|gfid| store.drop_stale(*gfid));
                 Reply::Gfids(all)
@@ -294,6 +342,36 @@ impl Brick {
             Fop::Path { gfid } => store.path_of(gfid).map(|path| Reply::Bytes(path.into())),
             Fop::Crawl { after } => store.crawl(after).map(Reply::Gfids),
         }
+    }
+
+    /// The system calls that a fop means, in words, for those who watch; `None`: it does not reach the disk.
+    pub fn in_calls(&self, fop: &Fop, payload: usize) -> Option<String> {
+        let root = self.store.path().display();
+        let file = |gfid: &Gfid| match self.store.path_of(*gfid) {
+            Ok(path) => format!("{root}{}", String::from_utf8_lossy(&path)),
+            Err(_) => format!("{root}/.glusterfs/…/{gfid}"),
+        };
+        let inside = |parent: &Gfid, name: &Bytes| {
+            format!("{}/{}", file(parent).trim_end_matches('/'), String::from_utf8_lossy(name))
+        };
+        Some(match fop {
+            Fop::Xattrop(op) => {
+                let keys: Vec<&str> = op.add.iter().map(|(key, _)| key.as_str()).collect();
+                format!("setxattr({}, {})", file(&op.gfid), keys.join(" "))
+            }
+            Fop::Write { gfid, offset, .. } => format!("pwrite({}, {payload} bytes, at {offset})", file(gfid)),
+            Fop::Truncate { gfid, size, .. } => format!("ftruncate({}, {size})", file(gfid)),
+            Fop::Make { parent, name, node } => {
+                let (path, gfid) = (inside(parent, name), node.gfid);
+                match node.mode & libc::S_IFMT {
+                    libc::S_IFDIR => format!("mkdir({path}); symlink(.glusterfs/…/{gfid})"),
+                    _ => format!("creat({path}); link(.glusterfs/…/{gfid})"),
+                }
+            }
+            Fop::Unlink { parent, name, .. } => format!("unlink({}); unlink(.glusterfs/…)", inside(parent, name)),
+            Fop::Fsync { gfid, .. } => format!("fsync({})", file(gfid)),
+            _ => return None,
+        })
     }
 
     /// The brick of `slot` is new and empty: notes on the root that it missed everything there.
@@ -336,13 +414,26 @@ impl Brick {
         self.store.close(gfid).map(|()| Reply::Done)
     }
 
-    /// The last name of something may be gone.
-    fn removed(&self, session: Session, gfid: Option<Gfid>, keep: bool) {
-        let Some(gfid) = gfid else { return };
-        if keep {
-            self.state().kept.entry(gfid).or_default().insert(session);
+    /// Whether another client may have a file open.
+    fn is_used(&self, session: Session, gfid: Gfid) -> bool {
+        !self.state().interest.others(session, gfid).is_empty()
+    }
+
+    /// The last name of a file, or a directory, may be gone. Others who may have the file open keep it until they say that
+    /// they do not.
+    fn removed(&self, session: Session, gone: Option<Removed>, keep: bool) {
+        let Some(Removed { gfid, last }) = gone else { return };
+        if !last {
+            return self.tell_changed(session, gfid);
         }
-        self.tell_changed(session, gfid);
+        let mut state = self.state();
+        let others = state.interest.others(session, gfid);
+        state.interest.gone(gfid);
+        let own = keep.then_some(session);
+        if keep || !others.is_empty() {
+            state.kept.entry(gfid).or_default().extend(others.iter().copied().chain(own));
+        }
+        state.tell(&others, &ToClient::Gone { gfid });
     }
 
     fn look(&self, session: Session, gfid: Gfid) {

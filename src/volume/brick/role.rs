@@ -48,8 +48,9 @@ pub fn run(options: &Options) -> io::Result<()> {
     let machine = options.name.split(':').next().unwrap_or_default().to_string();
     let listener = TcpListener::bind(options.listen)
         .map_err(|e| io::Error::new(e.kind(), format!("{}: listen at {}: {e}", options.name, options.listen)))?;
-    let server = Server::new(Arc::new(Brick::new(store)), &machine)?;
+    let server = Server::new(Arc::new(Brick::new(store)))?;
     let reporter = introduce(options, &machine, &server);
+    server.report_to(reporter.clone(), &volume.name);
     watch(&volume, options, server.clone(), reporter)?;
     server.listen(&listener)
 }

@@ -7,27 +7,37 @@ use std::io::{self, BufReader};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender as Queue, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{Brick, Outbox};
+use crate::volume::Happening;
+use crate::volume::client::tale;
 use crate::volume::handshake::{BrickAsk, Request as _};
 use crate::volume::rpc::{Fop, Request, ToClient};
 use crate::volume::wire::{Frame, Sender, read_frame};
 use crate::world::wire::{Dial, Envelope, decode, encode, write_frame};
+use crate::world::{Reporter, What};
 
 /// How long a client may take nothing of what it is sent.
 const STUCK: Duration = Duration::from_secs(30);
 
+/// How many requests that take long are carried out at once, beside those of the connections' own threads.
+const SLOW: usize = 16;
+
+/// A request that takes long: whose, what, its payload.
+type Slow = (u64, Request, bytes::Bytes);
+
 /// What serves one brick.
 pub struct Server {
     brick: Arc<Brick>,
-    machine: String,
     pushes: Queue<(Arc<Connection>, ToClient)>,
+    slow: Queue<Slow>,
     connections: Mutex<Vec<(u64, Arc<Connection>)>>,
     detail: Arc<std::sync::atomic::AtomicBool>,
+    told: OnceLock<(Reporter, String)>,
 }
 
 struct Connection {
@@ -41,15 +51,22 @@ struct Connection {
 }
 
 impl Server {
-    /// Serves `brick` as part of `machine` (`server1`).
+    /// Serves `brick`.
     ///
     /// # Errors
     /// If no thread can be had.
-    pub fn new(brick: Arc<Brick>, machine: &str) -> io::Result<Arc<Self>> {
+    pub fn new(brick: Arc<Brick>) -> io::Result<Arc<Self>> {
         let (pushes, waiting) = channel();
         std::thread::Builder::new().name("push".into()).spawn(move || push_all(&waiting))?;
+        let (slow, queue) = channel::<Slow>();
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..SLOW {
+            let (brick, queue) = (brick.clone(), queue.clone());
+            std::thread::Builder::new().name("slow".into()).spawn(move || take_slow(&brick, &queue))?;
+        }
         let connections = Mutex::default();
-        Ok(Arc::new(Self { brick, machine: machine.into(), pushes, connections, detail: Arc::default() }))
+        let (detail, told) = (Arc::default(), OnceLock::new());
+        Ok(Arc::new(Self { brick, pushes, slow, connections, detail, told }))
     }
 
     /// The brick.
@@ -81,7 +98,8 @@ impl Server {
         stream.set_write_timeout(Some(STUCK))?;
         let mut reader = BufReader::with_capacity(1 << 16, stream.try_clone()?);
         let dial: Dial = crate::world::wire::read_frame(&mut reader)?;
-        let sender = Sender::new(&self.machine, &dial.from);
+        // Links know both by the names that the client dialled with.
+        let sender = Sender::new(&dial.to, &dial.from);
         let pushes = self.pushes.clone();
         let connection = Arc::new_cyclic(|this| Connection {
             stream: Mutex::new(stream),
@@ -109,14 +127,34 @@ impl Server {
                 continue;
             }
             let (request, payload): (Request, _) = frame.open()?;
+            self.tell(&frame.id, &request, payload.len());
             if request.fops.iter().any(|f| matches!(f, Fop::Fsync { .. } | Fop::Crawl { .. })) {
-                let brick = self.brick.clone();
-                std::thread::Builder::new()
-                    .name("slow".into())
-                    .spawn(move || brick.handle(session, request, payload))?;
+                // The threads end with the process only.
+                let _ = self.slow.send((session, request, payload));
             } else {
                 self.brick.handle(session, request, payload);
             }
+        }
+    }
+
+    /// Whom to tell what is done for a request that a watched client follows: the reporter, the volume, the brick.
+    pub fn report_to(&self, reporter: Reporter, volume: &str) {
+        let _ = self.told.set((reporter, volume.to_owned()));
+    }
+
+    /// For those who watch: a request came in, and what it means for the disk.
+    fn tell(&self, id: &str, request: &Request, payload: usize) {
+        let (Some(number), Some((reporter, volume))) = (tale::request(id), self.told.get()) else { return };
+        let say = |layer: &str, note: &str, (key, value): (&str, String)| {
+            let (volume, layer, note) = (volume.clone(), layer.to_owned(), note.to_owned());
+            let args = [(key.to_owned(), value)].into();
+            reporter.report(None, What::Volume(Happening::Step { volume, request: number, layer, note, args }));
+        };
+        let names: Vec<&str> = request.fops.iter().map(Fop::name).collect();
+        say("server", "way-arrives", ("fops", names.join("+")));
+        let calls: Vec<String> = request.fops.iter().filter_map(|fop| self.brick.in_calls(fop, payload)).collect();
+        if !calls.is_empty() {
+            say("posix", "way-disk", ("calls", calls.join("; ")));
         }
     }
 
@@ -126,12 +164,29 @@ impl Server {
         let answer: Result<Value, String> = match ask {
             BrickAsk::Clients => Ok(self.clients()),
             BrickAsk::Profile { peek } => Ok(self.brick.counters.profile(peek)),
-            BrickAsk::Top { .. } => Err("this brick keeps no list of its most used files".into()),
-            BrickAsk::TopClear | BrickAsk::Reconfigure(_) => Ok(Value::Null),
+            BrickAsk::ProfileClear => {
+                self.brick.counters.clear();
+                Ok(Value::Null)
+            }
+            BrickAsk::Top { what, count } => Ok(self.top(&what, count)),
+            BrickAsk::TopClear => {
+                self.brick.counters.forget_uses();
+                Ok(Value::Null)
+            }
+            BrickAsk::Reconfigure(_) => Ok(Value::Null),
             BrickAsk::Fds => Ok(json!([])),
             BrickAsk::Blame { client } => self.brick.blame_root(&client).map(|()| Value::Null),
         };
         connection.reply(&frame.id, &answer)
+    }
+
+    /// What clients used most, by path.
+    fn top(&self, what: &str, count: usize) -> Value {
+        let used = self.brick.counters.top(what, count).into_iter().filter_map(|(gfid, n)| {
+            let path = self.brick.store.path_of(gfid).ok()?;
+            Some(json!([n, String::from_utf8_lossy(&path)]))
+        });
+        used.collect()
     }
 
     fn clients(&self) -> Value {
@@ -159,6 +214,8 @@ impl Connection {
         let kind = match message {
             ToClient::Answer { .. } => "REPLY",
             ToClient::Invalidate { .. } => "INVALIDATE",
+            ToClient::Gone { .. } => "GONE",
+            ToClient::Freed { .. } => "FREED",
             ToClient::Contention { .. } => "CONTENTION",
             ToClient::Blaming(_) => "BLAMING",
         };
@@ -193,6 +250,14 @@ impl Outbox for Connection {
             (ToClient::Answer { .. }, _) | (_, None) => self.write(message, payload),
             (_, Some(this)) => drop(self.pushes.send((this, message.clone()))),
         }
+    }
+}
+
+fn take_slow(brick: &Brick, queue: &Mutex<Receiver<Slow>>) {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((session, request, payload)) = next else { return };
+        brick.handle(session, request, payload);
     }
 }
 

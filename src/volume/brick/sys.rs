@@ -117,21 +117,49 @@ pub fn utimens_at(dir: RawFd, path: &CStr, atime: Option<(i64, u32)>, mtime: Opt
     check(unsafe { libc::utimensat(dir, path.as_ptr(), times.as_ptr(), libc::AT_SYMLINK_NOFOLLOW) }).map(drop)
 }
 
-/// lgetxattr(2).
-pub fn get_xattr(path: &CStr, key: &CStr) -> Result<Vec<u8>> {
-    let mut value = vec![0_u8; 256];
+/// Gives ever larger buffers to a call that fills them, until one is large enough.
+fn filled(first: usize, call: impl Fn(&mut [u8]) -> libc::ssize_t) -> Result<Vec<u8>> {
+    let mut buffer = vec![0_u8; first];
     loop {
-        // SAFETY: the buffer is as long as said.
-        let n = unsafe { libc::lgetxattr(path.as_ptr(), key.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
-        match check_long(n) {
+        match check_long(call(&mut buffer)) {
             Ok(n) => {
-                value.truncate(n);
-                return Ok(value);
+                buffer.truncate(n);
+                return Ok(buffer);
             }
-            Err(libc::ERANGE) if value.len() < 65536 => value.resize(65536, 0),
+            Err(libc::ERANGE) if buffer.len() < 65536 => buffer.resize(65536, 0),
             Err(e) => return Err(e),
         }
     }
+}
+
+/// lgetxattr(2).
+pub fn get_xattr(path: &CStr, key: &CStr) -> Result<Vec<u8>> {
+    // SAFETY: the buffer is as long as said.
+    filled(256, |b| unsafe { libc::lgetxattr(path.as_ptr(), key.as_ptr(), b.as_mut_ptr().cast(), b.len()) })
+}
+
+/// fgetxattr(2).
+pub fn get_xattr_fd(fd: RawFd, key: &CStr) -> Result<Vec<u8>> {
+    // SAFETY: as above.
+    filled(256, |b| unsafe { libc::fgetxattr(fd, key.as_ptr(), b.as_mut_ptr().cast(), b.len()) })
+}
+
+/// fsetxattr(2).
+pub fn set_xattr_fd(fd: RawFd, key: &CStr, value: &[u8], flags: i32) -> Result<()> {
+    // SAFETY: the value is as long as said.
+    check(unsafe { libc::fsetxattr(fd, key.as_ptr(), value.as_ptr().cast(), value.len(), flags) }).map(drop)
+}
+
+/// fchown(2).
+pub fn chown_fd(fd: RawFd, uid: u32, gid: u32) -> Result<()> {
+    // SAFETY: numbers only.
+    check(unsafe { libc::fchown(fd, uid, gid) }).map(drop)
+}
+
+/// fchmod(2).
+pub fn chmod_fd(fd: RawFd, mode: u32) -> Result<()> {
+    // SAFETY: numbers only.
+    check(unsafe { libc::fchmod(fd, mode) }).map(drop)
 }
 
 /// lsetxattr(2).
@@ -148,15 +176,18 @@ pub fn remove_xattr(path: &CStr, key: &CStr) -> Result<()> {
 
 /// llistxattr(2), split into keys.
 pub fn list_xattrs(path: &CStr) -> Result<Vec<Vec<u8>>> {
-    let mut names = vec![0_u8; 1024];
-    let n = loop {
-        // SAFETY: the buffer is as long as said.
-        match check_long(unsafe { libc::llistxattr(path.as_ptr(), names.as_mut_ptr().cast(), names.len()) }) {
-            Err(libc::ERANGE) if names.len() < 65536 => names.resize(65536, 0),
-            other => break other?,
-        }
-    };
-    Ok(names[..n].split(|b| *b == 0).filter(|k| !k.is_empty()).map(<[u8]>::to_vec).collect())
+    // SAFETY: the buffer is as long as said.
+    filled(1024, |b| unsafe { libc::llistxattr(path.as_ptr(), b.as_mut_ptr().cast(), b.len()) }).map(keys)
+}
+
+/// flistxattr(2), split into keys.
+pub fn list_xattrs_fd(fd: RawFd) -> Result<Vec<Vec<u8>>> {
+    // SAFETY: as above.
+    filled(1024, |b| unsafe { libc::flistxattr(fd, b.as_mut_ptr().cast(), b.len()) }).map(keys)
+}
+
+fn keys(names: Vec<u8>) -> Vec<Vec<u8>> {
+    names.split(|b| *b == 0).filter(|k| !k.is_empty()).map(<[u8]>::to_vec).collect()
 }
 
 /// pread(2) until `size` bytes or the end of the file.
@@ -184,6 +215,13 @@ pub fn write_at(fd: RawFd, offset: u64, mut data: &[u8]) -> Result<()> {
         at += n as libc::off_t;
     }
     Ok(())
+}
+
+/// sync_file_range(2): begins to write these bytes to the disk and waits for nothing. Only a hint: what it says is not asked.
+pub fn begin_sync(fd: RawFd, offset: u64, size: usize) {
+    let (at, n) = (offset as libc::off64_t, size as libc::off64_t);
+    // SAFETY: numbers only.
+    unsafe { libc::sync_file_range(fd, at, n, libc::SYNC_FILE_RANGE_WRITE) };
 }
 
 /// ftruncate(2).

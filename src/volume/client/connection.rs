@@ -1,10 +1,11 @@
 //! One brick as a client sees it: a connection that comes back by itself.
 //!
-//! A thread connects, reads answers and word from the brick, and when the connection is lost tries again every [`RETRY`], or at
-//! once when it is told to ([`Connection::kick`]). Callers write to the socket themselves and sleep until all their answers are there.
+//! A thread connects, reads answers and word from the brick, and when the connection is lost tries again, ever more
+//! slowly: after [`SOON`] at first, every [`RETRY`] in the end; at once, and as eagerly as at first, when it is told to
+//! ([`Connection::kick`]: a brick that is being started may not listen yet). Callers write to the socket themselves and sleep until all their answers are there.
 
 use std::collections::HashMap;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::Sender as Queue;
@@ -13,28 +14,29 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::tale;
 use super::wire::Answer;
 use crate::volume::rpc::{Fop, Hello, Lock, Reply, Request, ToClient};
 use crate::volume::wire::{Sender, read_frame};
 use crate::volume::{gfid::Gfid, rpc::Blob};
 use crate::world::wire::{Dial, write_frame};
 
-/// Between two tries to reach a brick.
+/// Between two tries to reach a brick, in the end.
 pub const RETRY: Duration = Duration::from_secs(3);
+/// The same at first.
+const SOON: Duration = Duration::from_millis(100);
 /// How long a connection may take to come about.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whom to connect to, and how to present oneself.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Where this client runs.
+    /// This client, as links know it.
     pub from: String,
-    /// The brick's server.
+    /// The brick's name.
     pub to: String,
     /// What to say first.
     pub hello: Hello,
-    /// How long a brick may be silent before it is given up.
-    pub ping_timeout: Duration,
 }
 
 /// What a connection tells its owner, with the brick's number in the owner's counting.
@@ -46,6 +48,10 @@ pub enum Word {
     Down,
     /// Somebody changed an inode, or a name in a directory.
     Invalidate(Gfid, Option<Blob>),
+    /// Somebody removed the last name of a file that we know; the brick keeps it for us.
+    Gone(Gfid),
+    /// A process lock that was refused may be free now.
+    Freed,
     /// Somebody wants a lock that we hold.
     Contention(Lock),
 }
@@ -87,6 +93,21 @@ impl Gather {
 struct Link {
     stream: TcpStream,
     epoch: u64,
+    /// Messages for which nobody waits: they go with the next one, or when they are flushed.
+    later: Vec<u8>,
+}
+
+/// Payloads up to this are gathered with what goes before them.
+const SMALL: usize = 16 << 10;
+
+impl Link {
+    fn flush(&mut self) -> io::Result<()> {
+        if !self.later.is_empty() {
+            self.stream.write_all(&self.later)?;
+            self.later.clear();
+        }
+        Ok(())
+    }
 }
 
 /// A brick.
@@ -101,6 +122,8 @@ pub struct Connection {
     epochs: AtomicU64,
     epoch: AtomicU64,
     heard: Mutex<Instant>,
+    /// For how many milliseconds a brick may be silent before it is given up.
+    patience: AtomicU64,
     blaming: AtomicBool,
     words: Queue<(usize, Word)>,
     kicked: (Mutex<bool>, Condvar),
@@ -124,6 +147,7 @@ impl Connection {
             epochs: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             heard: Mutex::new(Instant::now()),
+            patience: AtomicU64::new(42_000),
             blaming: AtomicBool::new(true),
             words,
             kicked: <_>::default(),
@@ -136,21 +160,24 @@ impl Connection {
     }
 
     fn run(&self, locate: &Locate) {
+        let mut pause = SOON;
         while !self.ended.load(Relaxed) {
             if let Ok(stream) = locate().and_then(|at| TcpStream::connect_timeout(&at, PATIENCE)) {
                 // It ended as connections do; why makes no difference to what comes next.
-                let _ = self.converse(stream);
+                if self.converse(stream).is_err() && self.epoch() > 0 {
+                    pause = SOON;
+                }
                 self.down();
             }
-            self.rest();
+            pause = if self.rest(pause) { SOON } else { RETRY.min(pause * 2) };
         }
     }
 
-    /// Waits for the next try.
-    fn rest(&self) {
+    /// Waits for the next try; gives whether it was told to try at once.
+    fn rest(&self, pause: Duration) -> bool {
         let (flag, bell) = &self.kicked;
-        let waited = bell.wait_timeout_while(guard(flag), RETRY, |kicked| !*kicked);
-        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+        let waited = bell.wait_timeout_while(guard(flag), pause, |kicked| !*kicked);
+        std::mem::take(&mut *waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
     /// Tries at once.
@@ -176,6 +203,7 @@ impl Connection {
     /// Lets what is under way end, then drops the connection; it comes back at once, perhaps another way.
     pub fn reroute(&self) {
         let until = Instant::now() + Duration::from_secs(2);
+        self.flush();
         let mut link = guard(&self.link);
         while !guard(&self.pending).is_empty() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(2));
@@ -203,16 +231,19 @@ impl Connection {
         let sender = Sender::new(from, to);
         let request = Request { id: 1, fops: vec![Fop::Hello(hello.clone())] };
         sender.send(&mut writer, "SETVOLUME", <_>::default(), &request, &[])?;
+        // On a link that is cut, and from a brick that is stopped, no answer ever comes.
+        stream.set_read_timeout(Some(PATIENCE))?;
         let mut reader = BufReader::with_capacity(1 << 17, stream);
         let (answer, _): (ToClient, Bytes) = read_frame(&mut reader)?.open()?;
         let ToClient::Answer { results, .. } = answer else { return Err(io::ErrorKind::InvalidData.into()) };
         let Some(Ok(Reply::Welcome { blaming })) = results.first() else {
             return Err(io::ErrorKind::PermissionDenied.into());
         };
+        reader.get_ref().set_read_timeout(None)?;
         self.blaming.store(*blaming, Relaxed);
         let epoch = self.epochs.fetch_add(1, Relaxed) + 1;
         *guard(&self.heard) = Instant::now();
-        *guard(&self.link) = Some(Link { stream: writer, epoch });
+        *guard(&self.link) = Some(Link { stream: writer, epoch, later: vec![] });
         self.epoch.store(epoch, Relaxed);
         let _ = self.words.send((self.number, Word::Up));
         loop {
@@ -233,6 +264,8 @@ impl Connection {
             }
             ToClient::Blaming(on) => return self.blaming.store(on, Relaxed),
             ToClient::Invalidate { gfid, name } => Word::Invalidate(gfid, name),
+            ToClient::Gone { gfid } => Word::Gone(gfid),
+            ToClient::Freed { .. } => Word::Freed,
             ToClient::Contention { lock } => Word::Contention(lock),
         };
         let _ = self.words.send((self.number, word));
@@ -261,16 +294,20 @@ impl Connection {
         self.blaming.load(Relaxed)
     }
 
+    /// How long the brick may be silent before it is given up (`network.ping-timeout`).
+    pub fn set_patience(&self, patience: Duration) {
+        self.patience.store(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX), Relaxed);
+    }
+
     /// Whether messages carry notes for those who watch the link.
     pub fn set_detail(&self, on: bool) {
         self.detail.store(on, Relaxed);
     }
 
     /// Sends fops; the answer goes to its place in `gather`. `epoch`: the connection that is meant; 0: any.
-    pub fn send(&self, epoch: u64, fops: Vec<Fop>, payload: &[u8], gather: Option<(&Arc<Gather>, usize)>) {
-        // Nobody answers a request without a number.
-        let id = if gather.is_some() { self.next.fetch_add(1, Relaxed) } else { 0 };
-        match self.write(id, epoch, fops, payload, gather) {
+    pub fn send(&self, epoch: u64, fops: Vec<Fop>, payload: &[u8], (gather, place): (&Arc<Gather>, usize)) {
+        let id = self.next.fetch_add(1, Relaxed);
+        match self.write(id, epoch, fops, payload, Some((gather, place))) {
             Ok(true) => return,
             Ok(false) => {}
             Err(_) => {
@@ -280,9 +317,31 @@ impl Connection {
                 }
             }
         }
-        if let Some((gather, place)) = gather {
-            gather.put(place, Answer::lost());
+        gather.put(place, Answer::lost());
+    }
+
+    /// Sends fops for whose answer nobody waits, with the next message or at the next [`Connection::flush`].
+    pub fn post(&self, epoch: u64, fops: Vec<Fop>) {
+        // Nobody answers a request without a number.
+        if self.write(0, epoch, fops, &[], None).is_err() {
+            self.drop_link();
         }
+    }
+
+    /// Sends what was posted.
+    pub fn flush(&self) {
+        if guard(&self.link).as_mut().is_some_and(|link| link.flush().is_err()) {
+            self.drop_link();
+        }
+    }
+
+    /// For those who watch: this is sent to this brick.
+    pub fn tell(&self, fops: &[Fop]) {
+        tale::step("client", "way-network", || {
+            let names: Vec<&str> = fops.iter().map(Fop::name).collect();
+            let brick = format!("{}:{}", self.target.to, self.target.hello.brick);
+            vec![("brick", brick), ("fops", names.join("+"))]
+        });
     }
 
     /// `false`: there is no such connection.
@@ -304,7 +363,15 @@ impl Connection {
         let note = if self.detail.load(Relaxed) { note(&fops, payload.len()) } else { <_>::default() };
         let request = Request { id, fops };
         let sender = Sender::new(&self.target.from, &self.target.to);
-        sender.send(&mut link.stream, kind, note, &request, payload)?;
+        if payload.len() > SMALL {
+            link.flush()?;
+            sender.send(&mut link.stream, kind, note, &request, payload)?;
+            return Ok(true);
+        }
+        sender.send(&mut link.later, kind, note, &request, payload)?;
+        if gather.is_some() || link.later.len() > SMALL {
+            link.flush()?;
+        }
         Ok(true)
     }
 
@@ -314,7 +381,7 @@ impl Connection {
             return;
         }
         let silent = guard(&self.heard).elapsed();
-        if silent > self.target.ping_timeout {
+        if silent > Duration::from_millis(self.patience.load(Relaxed)) {
             self.drop_link();
         } else if silent >= Duration::from_millis(900)
             && let Ok(mut link) = self.link.try_lock()
@@ -331,7 +398,7 @@ impl Connection {
 fn note(fops: &[Fop], payload: usize) -> (String, String) {
     let names: Vec<&str> = fops.iter().map(Fop::name).collect();
     let bytes = if payload > 0 { format!(" {payload} bytes") } else { String::new() };
-    (format!("call#{}", Gfid::random()), format!("{}{bytes}", names.join("+")))
+    (tale::id().unwrap_or_else(|| format!("call#{}", Gfid::random())), format!("{}{bytes}", names.join("+")))
 }
 
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

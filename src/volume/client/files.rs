@@ -14,11 +14,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 
+use super::copies;
 use super::set::{Found, Set};
+use super::tale;
 use crate::volume::definition::Volume;
 use crate::volume::gfid::Gfid;
 use crate::volume::layout::Layout;
-use crate::volume::rpc::{Change, Fop, Iatt, Reply, Room};
+use crate::volume::rpc::{Change, Fop, Held, Iatt, Reply, Room};
 
 /// The sets of a volume and their names.
 pub struct Graph {
@@ -33,6 +35,21 @@ impl Graph {
     pub fn name(&self, set: usize) -> String {
         self.volume.subvolume_name(set)
     }
+}
+
+/// A directory is on every set, and each notes only the changes of its own names: what one set tells of it is completed by
+/// what the others do. Its times are the youngest.
+fn merged(graph: &Graph, place: usize, mut found: Found) -> Found {
+    let others = graph.sets.iter().enumerate().filter(|(i, _)| *i != place);
+    for other in others.filter_map(|(_, set)| set.stat(found.inode.gfid).ok()) {
+        let (own, more) = (&mut found.inode.iatt, other.inode.iatt);
+        own.mtime = own.mtime.max(more.mtime);
+        own.ctime = own.ctime.max(more.ctime);
+        own.atime = own.atime.max(more.atime);
+        own.nlink = own.nlink.max(more.nlink);
+        found.needs_heal |= other.needs_heal;
+    }
+    found
 }
 
 /// A volume's tree.
@@ -103,9 +120,10 @@ impl Files {
             return Ok(found);
         }
         let (place, found) = self.search(&graph, gfid)?;
-        if !found.inode.iatt.is_dir() {
-            self.known().places.insert(gfid, place);
+        if found.inode.iatt.is_dir() {
+            return Ok(merged(&graph, place, found));
         }
+        self.known().places.insert(gfid, place);
         Ok(found)
     }
 
@@ -156,6 +174,12 @@ impl Files {
         }
     }
 
+    /// A set's name.
+    fn name_of(&self, set: &Set) -> String {
+        let graph = self.graph();
+        copies::place(&graph, set).map_or(String::new(), |i| graph.name(i))
+    }
+
     /// Bytes of a file.
     ///
     /// # Errors
@@ -170,6 +194,7 @@ impl Files {
     /// As of [`Set::change_data`].
     pub fn write(&self, gfid: Gfid, offset: u64, data: &Bytes) -> Result<Iatt, i32> {
         self.on_file(gfid, |set| {
+            tale::step("dht", "way-cached", || vec![("subvolume", self.name_of(set))]);
             let time = Some(set.wire.now());
             let part = (offset, offset + (data.len() as u64).max(1) - 1);
             set.change_data(gfid, part, Fop::Write { gfid, offset, time }, data)
@@ -246,6 +271,22 @@ impl Files {
     /// As of [`Set::tell`].
     pub fn tell(&self, gfid: Gfid, fop: &Fop) -> Result<Reply, i32> {
         self.on_file(gfid, |set| set.tell(gfid, fop))
+    }
+
+    /// Takes a lock of a process, or gives it back.
+    ///
+    /// # Errors
+    /// As of [`Set::hold`].
+    pub fn hold(&self, gfid: Gfid, held: &Held) -> Result<(), i32> {
+        self.on_file(gfid, |set| set.hold(gfid, held))
+    }
+
+    /// Who is in the way of such a lock.
+    ///
+    /// # Errors
+    /// As of [`Set::holder`].
+    pub fn holder(&self, gfid: Gfid, held: &Held) -> Result<Option<Held>, i32> {
+        self.on_file(gfid, |set| set.holder(gfid, held))
     }
 
     /// Room in the whole volume; what several sets share counts once.

@@ -171,12 +171,21 @@ pub fn resolve(
     machine: &str,
     path: &str,
     how: &Resolution,
-) -> Result<(), Unresolved> {
+) -> Result<Resolved, Unresolved> {
     let failed = |e: io::Error| Unresolved::Failed(path.into(), e);
     let session = connect(volume, source, machine).map_err(failed)?;
     let outcome = resolve_in(&session, volume, path, how);
     session.end();
     outcome
+}
+
+/// What was resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolved {
+    /// Copies of one file had different contents or attributes.
+    Contents,
+    /// Copies had different files under one name.
+    Identity,
 }
 
 /// How to resolve a split-brain.
@@ -190,8 +199,18 @@ pub enum Resolution {
     Brick(String),
 }
 
-fn resolve_in(session: &Session, volume: &Volume, path: &str, how: &Resolution) -> Result<(), Unresolved> {
+fn resolve_in(session: &Session, volume: &Volume, path: &str, how: &Resolution) -> Result<Resolved, Unresolved> {
     let lookup = |e: i32| Unresolved::Lookup(path.into(), io::Error::from_raw_os_error(e));
+    if let Some((parent, name)) = path.trim_end_matches('/').rsplit_once('/') {
+        let (set, dir) = walk(session, parent).map_err(lookup)?;
+        let name = bytes::Bytes::copy_from_slice(name.as_bytes());
+        match heal::settle_name(&set, dir, &name, choice(volume, &set, how)?) {
+            Ok(None) => {}
+            Ok(Some(())) => return Ok(Resolved::Identity),
+            Err(libc::EIO) => return Err(undecided(path, how)),
+            Err(e) => return Err(Unresolved::Failed(path.into(), io::Error::from_raw_os_error(e))),
+        }
+    }
     let (set, gfid) = walk(session, path).map_err(lookup)?;
     let choice = choice(volume, &set, how)?;
     let copies = set.ask_inode(set.wire.up(), &Fop::Stat { gfid });
@@ -201,13 +220,17 @@ fn resolve_in(session: &Session, volume: &Volume, path: &str, how: &Resolution) 
         return Err(Unresolved::NotSplit(path.into()));
     }
     if chosen(&copies, blames.present() - set.shape.arbiters, choice).is_none() {
-        return Err(match how {
-            Resolution::Newest => Unresolved::NoNewer(path.into()),
-            Resolution::Bigger | Resolution::Brick(_) => Unresolved::NoBigger(path.into()),
-        });
+        return Err(undecided(path, how));
     }
     let failed = |e: i32| Unresolved::Failed(path.into(), io::Error::from_raw_os_error(e));
-    heal::inode(&set, gfid, Some(choice), true).map(drop).map_err(failed)
+    heal::inode(&set, gfid, Some(choice), true).map(|_| Resolved::Contents).map_err(failed)
+}
+
+fn undecided(path: &str, how: &Resolution) -> Unresolved {
+    match how {
+        Resolution::Newest => Unresolved::NoNewer(path.into()),
+        Resolution::Bigger | Resolution::Brick(_) => Unresolved::NoBigger(path.into()),
+    }
 }
 
 fn choice(volume: &Volume, set: &Set, how: &Resolution) -> Result<Choice, Unresolved> {

@@ -22,7 +22,8 @@ use crate::volume::gfid::Gfid;
 use crate::volume::handshake::{Defrag, DefragState};
 use crate::volume::hash;
 use crate::volume::layout::Layout;
-use crate::volume::rpc::{Change, Fop, Inode, Node, Reply};
+use crate::volume::replicate::Kids;
+use crate::volume::rpc::{Change, Domain, Fop, Inode, Lock, Node, Reply};
 use crate::volume::xattr::LINKTO;
 use crate::volume::{Happening, options};
 use crate::world::What;
@@ -70,6 +71,9 @@ pub fn run(source: &Source, machine: &str, volume_id: &str, mode: &str) -> io::R
     let session = role::start(volume.clone(), source, machine, ("rebalance", "client", &name), |_| {})?;
     let ready = session.wait_ready(Duration::from_secs(10));
     let mut mover = Mover::new(session, machine, mode, matches!(source, Source::Managers(_)));
+    if !ready {
+        mover.log("not enough bricks answered in time", libc::ENOTCONN);
+    }
     let outcome = if ready { mover.walk() } else { Err(libc::ENOTCONN) };
     mover.finish(outcome);
     Ok(())
@@ -111,26 +115,60 @@ impl Mover {
     pub fn walk(&mut self) -> Result<(), i32> {
         let mut dirs = vec![Gfid::ROOT];
         while let Some(dir) = dirs.pop() {
-            let layout = self.deal_out(dir)?;
-            for (i, set) in self.graph.clone().sets.iter().enumerate() {
-                for entry in set.readdir(dir, true)? {
-                    if self.stopped {
-                        return Ok(());
-                    }
-                    let Some(inode) = entry.inode else { continue };
-                    if inode.iatt.is_dir() {
-                        if i == 0 {
-                            dirs.push(inode.gfid);
-                        }
-                    } else if self.mode != Mode::FixLayout && self.is_own(i) {
-                        self.look_at(i, (dir, &entry.name), &inode, &layout);
-                        self.tell(false);
-                    }
+            match self.directory(dir, &mut dirs) {
+                Ok(()) => {}
+                // It was removed meanwhile.
+                Err(libc::ENOENT | libc::ESTALE) if dir != Gfid::ROOT => {}
+                // Without a set nothing can be decided any more.
+                Err(errno @ (libc::ENOTCONN | libc::EIO)) => {
+                    self.log(&format!("directory {}", self.words(dir)), errno);
+                    return Err(errno);
                 }
+                Err(errno) => {
+                    self.progress.failures += 1;
+                    self.log(&format!("directory {}", self.words(dir)), errno);
+                }
+            }
+            if self.stopped {
+                return Ok(());
             }
             self.tell(false);
         }
         Ok(())
+    }
+
+    /// One directory: its ranges, then its files; what is below it is noted in `dirs`.
+    fn directory(&mut self, dir: Gfid, dirs: &mut Vec<Gfid>) -> Result<(), i32> {
+        let layout = self.deal_out(dir)?;
+        let mut below = std::collections::HashSet::new();
+        for (i, set) in self.graph.clone().sets.iter().enumerate() {
+            for entry in set.readdir(dir, true)? {
+                if self.stopped {
+                    return Ok(());
+                }
+                let Some(inode) = entry.inode else { continue };
+                if inode.iatt.is_dir() {
+                    if below.insert(inode.gfid) {
+                        dirs.push(inode.gfid);
+                    }
+                } else if self.mode != Mode::FixLayout && self.is_own(i) {
+                    self.look_at(i, (dir, &entry.name), &inode, &layout);
+                    self.tell(false);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A line in the log: what could not be done, and why.
+    fn log(&self, what: &str, errno: i32) {
+        eprintln!("{}-dht: {what}: {}", self.graph.volume.name, io::Error::from_raw_os_error(errno));
+    }
+
+    /// A directory's path, as far as one is known.
+    fn words(&self, dir: Gfid) -> String {
+        let path = self.session.files.path(&self.graph, dir);
+        path.map_or_else(|_| format!("<gfid:{dir}>"), |p| String::from_utf8_lossy(&p).into_owned())
     }
 
     /// Whether this server moves a set's files.
@@ -146,6 +184,21 @@ impl Mover {
 
     /// Deals a directory's ranges out anew.
     fn deal_out(&self, dir: Gfid) -> Result<Layout, i32> {
+        let set = self.graph.sets.first().ok_or(libc::ENOENT)?;
+        let brick = set.ready()?.iter().next().map(Kids::one).ok_or(libc::ENOTCONN)?;
+        // Every server deals out: one after the other, each from what the one before it wrote.
+        let lock = Lock { domain: Domain::Heal, gfid: dir, name: None };
+        set.wire
+            .ask(brick, &[Fop::Lock { lock: lock.clone(), wait: true }])
+            .iter()
+            .try_for_each(|(_, a)| a.outcome())?;
+        self.session.files.forget(dir);
+        let dealt = self.deal_out_locked(dir);
+        set.wire.ask(brick, &[Fop::Unlock { lock }]);
+        dealt
+    }
+
+    fn deal_out_locked(&self, dir: Gfid) -> Result<Layout, i32> {
         let files = &self.session.files;
         let old = files.layout(&self.graph, dir)?;
         let path = files.path(&self.graph, dir)?;
@@ -163,7 +216,8 @@ impl Mover {
         let to = layout.find(hash::of_name(at.1));
         if inode.linkto.is_some() {
             if to != Some(from) {
-                let _ = unlink(&self.graph.sets[from], at);
+                // A link that stays costs a look; the next walk takes it.
+                let _ = self.drop_link(from, at, inode.gfid);
             }
             return;
         }
@@ -184,8 +238,23 @@ impl Mover {
             }
             // It was removed or moved meanwhile.
             Err(libc::ENOENT) => {}
-            Err(_) => self.progress.failures += 1,
+            Err(errno) => {
+                self.progress.failures += 1;
+                let what = format!("file {} in {}", String::from_utf8_lossy(at.1), self.words(at.0));
+                self.log(&what, errno);
+            }
         }
+    }
+
+    /// Removes a link-to file, under its lock: another server may be making a file of it, and then it is one already.
+    fn drop_link(&self, at_set: usize, at: (Gfid, &Bytes), gfid: Gfid) -> Result<(), i32> {
+        let set = &self.graph.sets[at_set];
+        let entered = set.lease(&lease::inode(gfid), lease::ALL)?;
+        let is_link = set.lookup(at.0, at.1).map(|found| found.inode.gfid == gfid && found.inode.linkto.is_some());
+        let outcome = if is_link == Ok(true) { unlink(set, at) } else { Ok(()) };
+        set.leave(entered);
+        set.settle(gfid);
+        outcome
     }
 
     /// Whether the target keeps at least as much room as the source has.

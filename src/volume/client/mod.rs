@@ -5,9 +5,10 @@
 //! replica set: transactions, leases, reads), [`wire`] and its TCP form [`net`] and [`connection`]. [`session`] holds them together;
 //! [`manager`] is where volumes come from.
 //!
-//! The same client heals ([`heal`], [`shd`]), answers `heal info` ([`info`]) and moves files ([`migrate`]); [`role`] makes processes of it.
+//! What a request does on its way is told by [`tale`]. The same client heals ([`heal`], [`shd`]), answers `heal info` ([`info`]) and moves files ([`migrate`]); [`role`] makes processes of it.
 
 pub mod connection;
+mod copies;
 pub mod files;
 pub mod heal;
 pub mod info;
@@ -16,9 +17,12 @@ pub mod migrate;
 pub mod mount;
 pub mod net;
 pub mod role;
+mod scrub;
+mod scrubber;
 pub mod session;
 pub mod set;
 pub mod shd;
 #[cfg(test)]
 mod sim;
+pub mod tale;
 pub mod wire;

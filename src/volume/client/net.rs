@@ -1,8 +1,8 @@
 //! The wire of one replica set over TCP.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
@@ -10,16 +10,53 @@ use super::connection::{Connection, Gather};
 use super::wire::{Answer, Call, Wire};
 use crate::volume::xattr::Time;
 
+/// How long messages for which nobody waits may wait for company.
+pub const COMPANY: Duration = Duration::from_millis(2);
+
+/// Tells that something was posted and must be flushed soon.
+#[derive(Debug, Default)]
+pub struct Bell {
+    rung: Mutex<bool>,
+    heard: Condvar,
+}
+
+impl Bell {
+    fn ring(&self) {
+        let mut rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        if !std::mem::replace(&mut rung, true) {
+            self.heard.notify_one();
+        }
+    }
+
+    /// Waits for the bell, then for [`COMPANY`]; gives whether it rang before `patience` was over.
+    pub fn wait(&self, patience: Duration) -> bool {
+        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.heard.wait_timeout_while(rung, patience, |rung| !*rung);
+        let rang = *waited.unwrap_or_else(PoisonError::into_inner).0;
+        if rang {
+            std::thread::sleep(COMPANY);
+            *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        }
+        rang
+    }
+}
+
 /// The connections to a set's bricks, in their order.
 pub struct Net {
     kids: Vec<Arc<Connection>>,
     generation: AtomicU64,
+    bell: Arc<Bell>,
 }
 
 impl Net {
     /// Over these connections.
-    pub fn new(kids: Vec<Arc<Connection>>) -> Self {
-        Self { kids, generation: AtomicU64::new(1) }
+    pub fn new(kids: Vec<Arc<Connection>>, bell: Arc<Bell>) -> Self {
+        Self { kids, generation: AtomicU64::new(1), bell }
+    }
+
+    /// Sends what was posted.
+    pub fn flush(&self) {
+        self.kids.iter().for_each(|k| k.flush());
     }
 
     /// A connection came or went.
@@ -48,15 +85,21 @@ impl Wire for Net {
             return vec![];
         }
         for (place, call) in calls.into_iter().enumerate() {
-            self.kids[call.kid].send(call.epoch, call.fops, payload, Some((&gather, place)));
+            self.kids[call.kid].tell(&call.fops);
+            self.kids[call.kid].send(call.epoch, call.fops, payload, (&gather, place));
         }
         gather.wait()
     }
 
     fn post(&self, calls: Vec<Call>) {
         for call in calls {
-            self.kids[call.kid].send(call.epoch, call.fops, &[], None);
+            self.kids[call.kid].post(call.epoch, call.fops);
         }
+        self.bell.ring();
+    }
+
+    fn lanes(&self) -> usize {
+        8
     }
 
     fn is_blaming(&self) -> bool {

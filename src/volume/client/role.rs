@@ -55,10 +55,6 @@ pub(super) fn obtain(
 /// # Errors
 /// If there is no such volume, it is not started, or it cannot be mounted.
 pub fn mount(options: &Mount, ready: impl FnOnce()) -> io::Result<()> {
-    if options.subdir.as_deref().is_some_and(|d| d != "/") {
-        let why = "gluster can mount a directory of a volume, terrarium cannot: mount the volume itself";
-        return Err(io::Error::other(why));
-    }
     let (volumes, line) = obtain(&options.source, &options.machine, &options.volume_id, "fuse")?;
     let volume = volumes.into_iter().next().ok_or_else(|| io::Error::other("there is no such volume"))?;
     if volume.status != Status::Started {
@@ -70,8 +66,9 @@ pub fn mount(options: &Mount, ready: impl FnOnce()) -> io::Result<()> {
         Source::File(_) => volume.bricks.first().map(|b| b.host.clone()).unwrap_or_default(),
     };
     let ttl = Ttl { attribute: options.attribute, entry: options.entry };
-    let source = format!("{server}:/{}", volume.name);
-    let settings = MountOptions { point: point.clone(), source, read_only: options.read_only, ttl };
+    let subdir = options.subdir.clone().filter(|d| d.trim_matches('/') != "");
+    let source = format!("{server}:/{}{}", volume.name, subdir.as_deref().unwrap_or_default());
+    let settings = MountOptions { point: point.clone(), source, read_only: options.read_only, subdir, ttl };
     let name = format!("mount:{}", point.display());
     let begin = |news: std::sync::mpsc::Sender<Notice>| {
         let who = ("fuse", "client", name.as_str());
@@ -99,13 +96,15 @@ pub(super) fn start(
     let shared: Arc<OnceLock<Weak<Session>>> = Arc::default();
     let asked = shared.clone();
     let answering = move |question: Question| {
-        let session = asked.get().and_then(Weak::upgrade);
+        // What the keeper says first is meant for the session that is about to begin.
+        let session = asked.wait().upgrade();
         let answer = answer(session.as_deref(), &question.ask);
         question.answer(answer);
     };
     let reporter =
         Reporter::connect(&socket_path(), introduction, answering).unwrap_or_else(|_| Reporter::silent(name));
-    let options = Options { source: source.clone(), process: process.into(), machine: machine.into() };
+    let options =
+        Options { source: source.clone(), process: process.into(), machine: machine.into(), name: name.into() };
     let session = Session::start(volume, options, reporter, notice)?;
     let _ = shared.set(Arc::downgrade(&session));
     Ok(session)
@@ -113,8 +112,10 @@ pub(super) fn start(
 
 fn answer(session: Option<&Session>, ask: &Ask) -> Result<serde_json::Value, String> {
     match (ask, session) {
-        (Ask::Route { to, via }, Some(session)) => session.route(to, *via),
+        (Ask::Route { via, .. }, Some(session)) => session.route(*via),
         (Ask::Detail(on), Some(session)) => session.set_detail(*on),
+        (Ask::Speed(speed), Some(session)) => session.teller.set_speed(*speed),
+        (Ask::Freeze(frozen), Some(session)) => session.teller.set_frozen(*frozen),
         (Ask::Words(words), _) => return Err(format!("a client does not understand `{}`", words.join(" "))),
         _ => {}
     }

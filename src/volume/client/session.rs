@@ -8,16 +8,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::connection::{Connection, Target, Word};
+use super::copies;
 use super::files::{Files, Graph};
 use super::manager::{self, Source};
-use super::net::Net;
+use super::net::{Bell, Net};
 use super::set::Set;
+use super::tale::{self, Teller};
 use crate::volume::definition::{Brick, Volume};
 use crate::volume::gfid::Gfid;
 use crate::volume::options;
 use crate::volume::replicate::{Kids, Quorum, Shape};
-use crate::volume::rpc::{Blob, Hello};
+use crate::volume::rpc::{Blob, Fop, Hello};
 use crate::world::{Reporter, What};
+
+/// How long a brick that came with a change may take to be reached before the change is in force.
+const FIRST_CALL: Duration = Duration::from_secs(3);
 
 /// How a client presents itself, and where it gets its volume.
 #[derive(Debug, Clone)]
@@ -28,6 +33,8 @@ pub struct Options {
     pub process: String,
     /// The machine that the client runs on.
     pub machine: String,
+    /// The process as the keeper and the links know it: `mount:/mnt/gv0`.
+    pub name: String,
 }
 
 /// What a client's owner may want to know at once.
@@ -35,6 +42,10 @@ pub struct Options {
 pub enum Notice {
     /// Somebody else changed an inode, or a name in a directory.
     Changed(Gfid, Option<Blob>),
+    /// Somebody else removed the last name of a file; this brick keeps it for us until we close it.
+    Gone(Gfid, usize),
+    /// A lock of a process that was refused may be free now.
+    Freed,
     /// A brick came (`true`) or went; whether its set still works.
     Brick {
         /// The brick's index in the volume.
@@ -54,8 +65,13 @@ pub struct Session {
     pub files: Files,
     options: Options,
     client: Gfid,
+    /// Tells what requests do on their way.
+    pub teller: Arc<Teller>,
     words: Queue<(usize, Word)>,
+    bell: Arc<Bell>,
     links: Mutex<Links>,
+    /// Sets of earlier graphs in which something may still be under way.
+    retired: Mutex<Vec<Arc<Set>>>,
     reporter: Reporter,
 }
 
@@ -66,7 +82,8 @@ struct Links {
     /// Number → the set's wire and the set.
     seats: HashMap<usize, Seat>,
     next: usize,
-    routes: HashMap<String, SocketAddr>,
+    /// The switch, if messages pass it.
+    via: Option<SocketAddr>,
 }
 
 #[derive(Clone)]
@@ -89,11 +106,14 @@ impl Session {
     ) -> io::Result<Arc<Self>> {
         let (words, heard) = channel();
         let empty = Graph { volume: volume.clone(), sets: vec![] };
-        let links = Mutex::default();
+        let (links, bell) = (Mutex::default(), Arc::new(Bell::default()));
+        let (files, client, teller) = (Files::new(empty), Gfid::random(), Teller::new(reporter.clone()));
         let session =
-            Arc::new(Self { files: Files::new(empty), options, client: Gfid::random(), words, links, reporter });
+            Arc::new(Self { files, options, client, teller, words, bell, links, retired: Mutex::default(), reporter });
         session.take(volume)?;
-        let (one, two) = (Arc::downgrade(&session), Arc::downgrade(&session));
+        let (one, two, three) = (Arc::downgrade(&session), Arc::downgrade(&session), Arc::downgrade(&session));
+        let bell = session.bell.clone();
+        std::thread::Builder::new().name("post".into()).spawn(move || flush(&three, &bell))?;
         std::thread::Builder::new().name("words".into()).spawn(move || listen(&one, &heard, &notice))?;
         std::thread::Builder::new().name("janitor".into()).spawn(move || tidy(&two))?;
         Ok(session)
@@ -114,8 +134,12 @@ impl Session {
             && shapes(&old.volume) == shapes(&volume);
         if same {
             let sets = old.sets.clone();
+            let patience = patience(&volume);
             self.files.switch(Graph { volume, sets });
-            self.links().by_brick.values().for_each(|(_, c)| c.kick());
+            for (_, connection) in self.links().by_brick.values() {
+                connection.set_patience(patience);
+                connection.kick();
+            }
             return Ok(());
         }
         let mut sets = Vec::new();
@@ -123,9 +147,16 @@ impl Session {
         for (n, bricks) in volume.sets().enumerate() {
             let kids: Vec<(usize, Arc<Connection>)> =
                 bricks.iter().map(|brick| self.connection(&volume, brick)).collect::<io::Result<_>>()?;
-            let net = Arc::new(Net::new(kids.iter().map(|(_, c)| c.clone()).collect()));
-            let near = bricks.iter().position(|b| b.host == self.options.machine);
-            let set = Arc::new(Set::new(shape(&volume, n), net.clone(), near));
+            let kept = unchanged(&old, &shape(&volume, n), bricks).and_then(|set| {
+                let links = self.links();
+                let seat = links.seats.values().find(|seat| Arc::ptr_eq(&seat.set, &set));
+                seat.map(|seat| (seat.net.clone(), set.clone()))
+            });
+            let (net, set) = kept.unwrap_or_else(|| {
+                let net = Arc::new(Net::new(kids.iter().map(|(_, c)| c.clone()).collect(), self.bell.clone()));
+                let near = bricks.iter().position(|b| b.host == self.options.machine);
+                (net.clone(), Arc::new(Set::new(shape(&volume, n), net, near)))
+            });
             for (i, (number, _)) in kids.iter().enumerate() {
                 let brick = n * volume.replica.max(1) + i;
                 seats.insert(*number, Seat { net: net.clone(), set: set.clone(), brick });
@@ -141,10 +172,23 @@ impl Session {
             stays
         });
         links.seats = seats;
+        links.by_brick.values().for_each(|(_, c)| c.set_patience(patience(&volume)));
         drop(links);
-        old.sets.iter().for_each(|set| set.tidy(None));
+        if !old.sets.is_empty() {
+            // What works goes on working: new bricks are reached before anything is asked of them.
+            until(FIRST_CALL, || sets.iter().all(|set| set.ready().is_ok()));
+        }
+        let gone = old.sets.iter().filter(|set| !sets.iter().any(|new| Arc::ptr_eq(new, set)));
+        let mut retired = self.retired();
+        retired.extend(gone.cloned());
+        retired.iter().for_each(|set| set.tidy(None));
+        drop(retired);
         self.files.switch(Graph { volume, sets });
         Ok(())
+    }
+
+    fn retired(&self) -> MutexGuard<'_, Vec<Arc<Set>>> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection to a brick; a new one if there is none.
@@ -158,41 +202,31 @@ impl Session {
         let number = links.next;
         drop(links);
         let hello = Hello { client: self.client, process: self.options.process.clone(), brick: brick.path.clone() };
-        let seconds = options::value(volume, "network.ping-timeout").trim().parse().unwrap_or(42);
-        let target = Target {
-            from: self.options.machine.clone(),
-            to: brick.host.clone(),
-            hello,
-            ping_timeout: Duration::from_secs(u64::max(seconds, 1)),
-        };
+        let target = Target { from: self.options.name.clone(), to: brick.name(), hello };
         let (own, source, from) = (Arc::downgrade(self), self.options.source.clone(), self.options.machine.clone());
         let brick = brick.clone();
         let locate = Box::new(move || locate(&own, &source, &from, &brick));
         let connection = Connection::start(number, target, locate, self.words.clone())?;
+        connection.set_patience(patience(volume));
         self.links().by_brick.insert(key, (number, connection.clone()));
         Ok((number, connection))
     }
 
-    /// Reach a machine through this address from now on, or directly.
-    pub fn route(&self, to: &str, via: Option<SocketAddr>) {
+    /// Reach bricks through this address from now on, or directly.
+    pub fn route(&self, via: Option<SocketAddr>) {
         let mut links = self.links();
-        match via {
-            Some(via) => links.routes.insert(to.into(), via),
-            None => links.routes.remove(to),
-        };
-        let affected: Vec<_> = links
-            .by_brick
-            .iter()
-            .filter(|((name, _), _)| name.split(':').next() == Some(to))
-            .map(|(_, (_, c))| c.clone())
-            .collect();
+        if std::mem::replace(&mut links.via, via) == via {
+            return;
+        }
+        let affected: Vec<_> = links.by_brick.values().map(|(_, c)| c.clone()).collect();
         drop(links);
         self.files.graph().sets.iter().for_each(|set| set.tidy(None));
         affected.iter().for_each(|c| c.reroute());
     }
 
-    /// Whether messages carry notes for those who watch the links.
+    /// Whether messages carry notes for those who watch the links, and requests tell their steps.
     pub fn set_detail(&self, on: bool) {
+        self.teller.set_detail(on);
         self.links().by_brick.values().for_each(|(_, c)| c.set_detail(on));
     }
 
@@ -216,6 +250,38 @@ impl Session {
         }
     }
 
+    /// Changes whenever a brick comes or goes, or the volume changes.
+    pub fn generation(&self) -> u64 {
+        let sets = &self.files.graph().sets;
+        sets.iter().map(|set| set.wire.generation()).fold(sets.len() as u64, u64::wrapping_add)
+    }
+
+    /// A path of an inode, or its gfid.
+    pub fn path_of(&self, gfid: Gfid) -> String {
+        let set = self.files.set_of(gfid).ok();
+        set.and_then(|set| super::shd::path_of(&set, gfid)).unwrap_or_else(|| format!("<gfid:{gfid}>"))
+    }
+
+    /// Tells those who watch what the copies of an inode say of each other, if this thread tells a tale.
+    pub fn tell_copies(&self, gfid: Gfid) {
+        tale::aside(|_| {
+            let (graph, set) = (self.files.graph(), self.files.set_of(gfid).ok()?);
+            let path = self.path_of(gfid);
+            copies::copies(&graph, copies::place(&graph, &set)?, gfid, path)
+        });
+    }
+
+    /// Lets go of a file that one brick keeps for us ([`Notice::Gone`]).
+    pub fn let_go(&self, gfid: Gfid, number: usize) {
+        let links = self.links();
+        let kept = links.by_brick.values().find(|(n, _)| *n == number).map(|(_, c)| c.clone());
+        drop(links);
+        if let Some(connection) = kept {
+            connection.post(0, vec![Fop::Close { gfid }]);
+            connection.flush();
+        }
+    }
+
     /// Reports something to the keeper.
     pub fn report(&self, what: What) {
         self.reporter.report(None, what);
@@ -229,7 +295,10 @@ impl Session {
     /// Ends all connections.
     pub fn end(&self) {
         self.files.graph().sets.iter().for_each(|set| set.tidy(None));
-        self.links().by_brick.values().for_each(|(_, c)| c.end());
+        for (_, connection) in self.links().by_brick.values() {
+            connection.flush();
+            connection.end();
+        }
     }
 
     fn hear(&self, number: usize, word: Word) -> Option<Notice> {
@@ -241,9 +310,17 @@ impl Session {
                 self.report_link(seat.brick, up);
                 Some(Notice::Brick { brick: seat.brick, up, usable: seat.set.ready().is_ok() })
             }
+            Word::Freed => Some(Notice::Freed),
             Word::Contention(lock) => {
                 seat.set.wanted(&lock);
+                self.retired().iter().for_each(|set| set.wanted(&lock));
+                // It may have been given back already, and wait here for company.
+                seat.net.flush();
                 None
+            }
+            Word::Gone(gfid) => {
+                self.files.forget(gfid);
+                Some(Notice::Gone(gfid, number))
             }
             Word::Invalidate(gfid, name) => {
                 if name.is_none() {
@@ -260,6 +337,27 @@ impl Session {
         let happening = crate::volume::Happening::Connection { volume: volume.name.clone(), brick: b.name(), up };
         self.reporter.report(None, What::Volume(happening));
     }
+}
+
+/// How long a brick may be silent before it is given up.
+fn patience(volume: &Volume) -> Duration {
+    let seconds = options::value(volume, "network.ping-timeout").trim().parse().unwrap_or(42);
+    Duration::from_secs(u64::max(seconds, 1))
+}
+
+/// Waits until something holds, or for so long.
+fn until(patience: Duration, holds: impl Fn() -> bool) {
+    let until = std::time::Instant::now() + patience;
+    while !holds() && std::time::Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The set of an old graph that has these bricks in this shape: it goes on, with its locks and what it knows.
+fn unchanged(old: &Graph, wanted: &Shape, bricks: &[Brick]) -> Option<Arc<Set>> {
+    let names = |bricks: &[Brick]| bricks.iter().map(Brick::name).collect::<Vec<_>>();
+    let same = |(n, own): (usize, &[Brick])| shape(&old.volume, n) == *wanted && names(own) == names(bricks);
+    old.volume.sets().enumerate().position(same).and_then(|n| old.sets.get(n).cloned())
 }
 
 /// What of a volume its sets' shapes follow from.
@@ -281,7 +379,7 @@ pub fn shape(volume: &Volume, set: usize) -> Shape {
 
 fn locate(session: &Weak<Session>, source: &Source, from: &str, brick: &Brick) -> io::Result<SocketAddr> {
     let session = session.upgrade().ok_or(io::ErrorKind::NotConnected)?;
-    let via = session.links().routes.get(&brick.host).copied();
+    let via = session.links().via;
     match via {
         Some(via) => Ok(via),
         None => manager::locate(source, from, brick),
@@ -297,12 +395,29 @@ fn listen(session: &Weak<Session>, heard: &Receiver<(usize, Word)>, notice: &dyn
     }
 }
 
+/// Sends what was posted and found no company.
+fn flush(session: &Weak<Session>, bell: &Bell) {
+    loop {
+        let rang = bell.wait(Duration::from_secs(1));
+        let Some(session) = session.upgrade() else { return };
+        if rang {
+            let connections: Vec<_> = session.links().by_brick.values().map(|(_, c)| c.clone()).collect();
+            connections.iter().for_each(|c| c.flush());
+        }
+    }
+}
+
 /// Gives back idle locks, and lets bricks show that they are there.
 fn tidy(session: &Weak<Session>) {
     for turn in 0_u64.. {
         std::thread::sleep(Duration::from_millis(250));
         let Some(session) = session.upgrade() else { return };
         session.files.graph().sets.iter().for_each(|set| set.tidy(Some(Duration::from_secs(1))));
+        // What was begun in an old set may end only now; then its locks go back too.
+        session.retired().retain(|set| {
+            set.tidy(None);
+            Arc::strong_count(set) > 1
+        });
         if turn % 4 == 0 {
             let connections: Vec<_> = session.links().by_brick.values().map(|(_, c)| c.clone()).collect();
             connections.iter().for_each(|c| c.ping());

@@ -2,34 +2,42 @@
 //!
 //! It goes through the indices of its bricks when a brick comes back, when it is told to, and every `cluster.heal-timeout`
 //! seconds; as long as a round heals something, another one follows a second later. `full` walks everything that its bricks have.
+//! Between heals it scrubs them ([`super::scrub`]), when that is wanted.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::copies;
 use super::heal::{self, Healed};
 use super::manager::{self, Push, Source};
 use super::role;
+use super::scrubber::Scrubber;
 use super::session::{Notice, Session};
 use super::set::Set;
 use crate::volume::definition::Volume;
 use crate::volume::gfid::Gfid;
 use crate::volume::handshake::SHD_VOLUME_ID;
+use crate::volume::heal::Choice;
 use crate::volume::replicate::Kids;
 use crate::volume::rpc::{Fop, Reply};
 use crate::volume::{Happening, options};
 use crate::world::What;
 
+/// How often it is looked whether what a scrub found was healed.
+const LOOK: Duration = Duration::from_millis(500);
 /// How many inodes are healed at once.
-const WORKERS: usize = 4;
+const WORKERS: usize = 16;
 
 /// What sends the healer through a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
     Index,
     Full,
+    Scrub,
+    Look,
     End,
 }
 
@@ -60,7 +68,12 @@ pub fn run(source: &Source, machine: &str) -> io::Result<()> {
         Push::Spec(spec) => take(spec.volumes, &mut healers),
         Push::Heal(order) => {
             if let Some(healer) = healers.get(&order.volume) {
-                let _ = healer.orders.send(if order.full { Order::Full } else { Order::Index });
+                let what = match (order.scrub, order.full) {
+                    (true, _) => Order::Scrub,
+                    (_, true) => Order::Full,
+                    _ => Order::Index,
+                };
+                let _ = healer.orders.send(what);
             }
         }
     })
@@ -112,25 +125,35 @@ fn healer(volume: Volume, source: &Source, machine: &str) -> io::Result<Healer> 
 /// Goes through the volume whenever there is reason to.
 fn rounds(session: &Session, machine: &str, waiting: &Receiver<Order>) {
     let mut again = false;
+    let (mut scrubber, begun) = (Scrubber::new(machine), Instant::now());
     loop {
         let volume = session.files.graph().volume.clone();
         let timeout = options::value(&volume, "cluster.heal-timeout").trim().parse().unwrap_or(600);
         let pause = Duration::from_secs(if again { 1 } else { u64::max(timeout, 1) });
-        let mut order = match waiting.recv_timeout(pause) {
-            Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => return,
+        let due = scrubber.due(&volume, begun);
+        let wait = if scrubber.has_bad() { pause.min(LOOK) } else { pause };
+        let first = match waiting.recv_timeout(due.map_or(wait, |due| due.min(wait))) {
+            Err(RecvTimeoutError::Disconnected) => return,
             Ok(order) => order,
+            Err(RecvTimeoutError::Timeout) if due.is_some_and(|due| due < wait) => Order::Scrub,
+            Err(RecvTimeoutError::Timeout) if wait < pause => Order::Look,
             Err(RecvTimeoutError::Timeout) => Order::Index,
         };
-        while let Ok(more) = waiting.try_recv() {
-            order = if more == Order::Index { order } else { more };
-        }
-        if order == Order::End {
+        let orders: Vec<Order> = std::iter::once(first).chain(waiting.try_iter()).collect();
+        if orders.contains(&Order::End) {
             return;
         }
-        if !options::is_on(&volume, "cluster.self-heal-daemon") {
+        if orders.contains(&Order::Scrub) {
+            scrubber.scrub(session);
+        }
+        if orders.contains(&Order::Look) {
+            scrubber.healed(session);
+        }
+        let heals = orders.iter().any(|order| matches!(order, Order::Index | Order::Full));
+        if !heals || !options::is_on(&volume, "cluster.self-heal-daemon") {
             continue;
         }
-        let (healed, left) = round(session, machine, order == Order::Full);
+        let (healed, left) = round(session, machine, orders.contains(&Order::Full));
         again = healed > 0;
         if healed + left > 0 {
             let volume = volume.name.clone();
@@ -156,7 +179,8 @@ fn round(session: &Session, machine: &str, full: bool) -> (u64, u64) {
             left += gfids.len() as u64;
             continue;
         }
-        let (done, undone) = heal_all(session, set, gfids, majority);
+        let policy = Choice::policy(options::value(&graph.volume, "cluster.favorite-child-policy"));
+        let (done, undone) = heal_all(session, set, gfids, (policy, majority));
         healed += done;
         left += undone;
     }
@@ -198,19 +222,19 @@ struct Queue {
 }
 
 /// Heals these and what comes into being by that, several at once.
-fn heal_all(session: &Session, set: &Arc<Set>, mut todo: Vec<Gfid>, majority: bool) -> (u64, u64) {
+fn heal_all(session: &Session, set: &Arc<Set>, mut todo: Vec<Gfid>, how: (Option<Choice>, bool)) -> (u64, u64) {
     todo.reverse();
     let shared = (Mutex::new(Queue { todo, ..Queue::default() }), Condvar::new());
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
-            scope.spawn(|| work(session, set, &shared, majority));
+            scope.spawn(|| work(session, set, &shared, how));
         }
     });
     let queue = shared.0.into_inner().unwrap_or_else(PoisonError::into_inner);
     (queue.healed, queue.left)
 }
 
-fn work(session: &Session, set: &Set, (queue, changed): &(Mutex<Queue>, Condvar), majority: bool) {
+fn work(session: &Session, set: &Set, (queue, changed): &(Mutex<Queue>, Condvar), how: (Option<Choice>, bool)) {
     let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let waiting = changed.wait_while(lock(), |q| q.todo.is_empty() && q.busy > 0);
@@ -218,7 +242,7 @@ fn work(session: &Session, set: &Set, (queue, changed): &(Mutex<Queue>, Condvar)
         let Some(gfid) = state.todo.pop() else { return };
         state.busy += 1;
         drop(state);
-        let outcome = heal::single(set, gfid, majority);
+        let outcome = heal::single(set, gfid, how.0, how.1);
         if let Ok(healed) = &outcome {
             tell(session, set, gfid, healed);
         }
@@ -257,6 +281,9 @@ fn tell(session: &Session, set: &Set, gfid: Gfid, healed: &Healed) {
             to: to.iter().map(brick).collect(),
             bytes: if *kind == crate::volume::xattr::Kind::Data { healed.bytes } else { 0 },
         }));
+    }
+    if let Some(happening) = copies::place(&graph, set).and_then(|at| copies::copies(&graph, at, gfid, path.clone())) {
+        session.report(What::Volume(happening));
     }
     for kind in &healed.split {
         let (volume, path) = (graph.volume.name.clone(), path.clone());

@@ -66,6 +66,11 @@ pub trait Wire: Send + Sync {
     /// The time.
     fn now(&self) -> Time;
 
+    /// How many callers may use it at once to good effect.
+    fn lanes(&self) -> usize {
+        1
+    }
+
     /// Which bricks are up.
     fn up(&self) -> Kids {
         self.epochs().iter().enumerate().filter(|(_, e)| **e > 0).map(|(i, _)| i).collect()

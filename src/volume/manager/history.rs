@@ -20,6 +20,11 @@ pub fn timestamp() -> String {
     format_time(since.as_secs(), since.subsec_micros())
 }
 
+/// A moment in whole seconds since the epoch: `2026-11-23 20:16:58 +0000`.
+pub fn timestamp_of(seconds: u64) -> String {
+    format_time(seconds, 0).replace(".000000", "")
+}
+
 /// A moment, in seconds since the epoch and microseconds.
 pub fn format_time(seconds: u64, micros: u32) -> String {
     let (year, month, day) = civil(seconds / 86400);

@@ -39,6 +39,7 @@ pub mod transaction;
 pub mod volfile;
 pub mod wire;
 
+pub use history::timestamp_of;
 pub use place::{Place, ensure_manager};
 pub use server::Manager;
 

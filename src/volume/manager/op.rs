@@ -81,6 +81,8 @@ pub enum Change {
     },
     /// Count and time file operations, or stop doing so.
     Profile(bool),
+    /// Options of the scrub; none: it is switched off, and they are forgotten.
+    Bitrot(Vec<(String, String)>),
 }
 
 /// The steps of a removal.
@@ -167,6 +169,10 @@ impl Change {
             Self::Rebalance { mode: Some(_), commit_hash, .. } => volume.commit_hash = *commit_hash,
             Self::Rebalance { mode: None, .. } | Self::ResetBrick { new: None, .. } => {}
             Self::ReplaceBrick { old, new } | Self::ResetBrick { old, new: Some(new) } => replace(volume, old, new),
+            Self::Bitrot(options) if options.is_empty() => {
+                volume.options.retain(|(k, _)| k != "features.bitrot" && !k.starts_with("features.scrub"));
+            }
+            Self::Bitrot(options) => options.iter().for_each(|(k, v)| volume.set_option(k, v)),
             Self::Profile(true) => PROFILE.iter().for_each(|key| volume.set_option(key, "on")),
             Self::Profile(false) => volume.options.retain(|(k, _)| !PROFILE.contains(&k.as_str())),
         }

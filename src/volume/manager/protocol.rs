@@ -10,7 +10,7 @@ use super::op::Op;
 use super::peer::Peer;
 use super::task::Task;
 use crate::volume::definition::Volume;
-use crate::volume::handshake::{BrickAsk, Request};
+use crate::volume::handshake::{BrickAsk, Request, ScrubReport};
 
 macro_rules! requests {
     ($($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident : $type:ty),* $(,)? } = $kind:literal => $reply:ty;)*) => {
@@ -114,6 +114,10 @@ pub enum About {
     Bricks(BrickAsk),
     /// Let the self-heal daemon begin now; `true`: the whole tree.
     Heal(bool),
+    /// Let it compare the copies of every file.
+    Scrub,
+    /// What that found last.
+    Scrubbed,
 }
 
 /// One server's answer to a [`Query`].
@@ -129,6 +133,9 @@ pub struct Report {
     pub healer: Option<Healer>,
     /// Its part of the task.
     pub task: Option<Task>,
+    /// What its last scrub found.
+    #[serde(default)]
+    pub scrub: Option<ScrubReport>,
 }
 
 /// A self-heal daemon in a [`Report`].

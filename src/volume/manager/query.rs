@@ -43,6 +43,12 @@ impl Manager {
         let name = &volume.name;
         match about {
             About::Task => Ok(()),
+            About::Scrub | About::Scrubbed if volume.option("features.bitrot") != Some("on") => {
+                Err(format!("Bitrot is not enabled on volume {name}"))
+            }
+            About::Scrub if volume.option("features.scrub") == Some("pause") => {
+                Err(format!("Scrub is in paused state for volume {name}: resume it first"))
+            }
             _ if volume.status != Status::Started => Err(format!("Volume {name} is not started")),
             About::Heal(_) | About::HealCount if !volume.is_replicated() => {
                 Err(format!("Volume {name} is not of type replicate/disperse"))
@@ -67,12 +73,14 @@ impl Manager {
         for (index, brick) in volume.bricks.iter().enumerate().filter(|(_, b)| b.peer == peer) {
             bricks.push(self.report_brick(&volume, index, brick, about).await);
         }
-        if let About::Heal(full) = about {
-            let ordered = self.order_heal(&HealOrder { volume: volume.name.clone(), full: *full });
-            self.log('I', &format!("heal of {} ordered: {ordered}", volume.name));
+        if let About::Heal(_) | About::Scrub = about {
+            let (full, scrub) = (*about == About::Heal(true), *about == About::Scrub);
+            let ordered = self.order_heal(&HealOrder { volume: volume.name.clone(), full, scrub });
+            self.log('I', &format!("{} of {} ordered: {ordered}", if scrub { "scrub" } else { "heal" }, volume.name));
         }
+        let scrub = self.state().scrubs.get(&volume.name).cloned();
         let healer = volume.is_replicated().then(|| Healer { pid: self.daemons.healer() });
-        Ok(Report { host: self.place.name.clone(), peer, bricks, healer, task })
+        Ok(Report { host: self.place.name.clone(), peer, bricks, healer, task, scrub })
     }
 
     async fn report_brick(&self, volume: &Volume, index: usize, brick: &Brick, about: &About) -> BrickReport {

@@ -23,7 +23,7 @@ use super::store::Store;
 use super::task::Task;
 use super::wire::{Caller, Incoming, serve};
 use crate::volume::Happening;
-use crate::volume::handshake::{Defrag, GetSpec, MANAGER_PORT, PortByBrick, Request};
+use crate::volume::handshake::{Defrag, GetSpec, MANAGER_PORT, PortByBrick, Request, ScrubReport};
 use crate::volume::hosts::resolve;
 use crate::world::reporter::{Introduction, Question};
 use crate::world::wire::{Ask, encode, socket_path};
@@ -294,7 +294,16 @@ impl Manager {
             GetSpec => |r: GetSpec| self.spec_for(r, &incoming),
             PortByBrick => |r: PortByBrick| async move { self.port_of(&r.path) },
             Defrag => |r: Defrag| async move { self.moved(r) },
+            ScrubReport => |r: ScrubReport| async move { self.scrubbed(r) },
         }
+    }
+
+    /// The self-heal daemon tells what its scrub found.
+    fn scrubbed(&self, report: ScrubReport) -> Result<(), String> {
+        let mut state = self.state();
+        state.volume(&report.volume)?;
+        state.scrubs.insert(report.volume.clone(), report);
+        Ok(())
     }
 
     fn port_of(&self, path: &str) -> Result<u16, String> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::volume::definition::{Brick, Kind, Status, Volume};
-use crate::volume::handshake::DefragState;
+use crate::volume::handshake::{DefragState, ScrubReport};
 use crate::volume::options;
 
 use super::op::{Change, Op, Removal};
@@ -35,6 +35,8 @@ pub struct State {
     pub deleted: BTreeSet<Uuid>,
     /// The task of a volume, if it ever had one that was not forgotten.
     pub tasks: BTreeMap<String, Task>,
+    /// What the last scrub of this server's bricks found, by volume.
+    pub scrubs: BTreeMap<String, ScrubReport>,
     /// Locked volumes, by which manager and since when.
     pub locks: HashMap<String, (Uuid, Instant)>,
     /// Bricks that were taken offline by `reset-brick … start`, as (volume, brick name).
@@ -148,6 +150,7 @@ impl State {
             Change::ReplaceBrick { old, new } => self.judge_replacement(volume, old, new),
             Change::ResetBrick { old, new } => self.judge_reset(volume, old, new.as_ref(), op.force),
             Change::Profile(on) => judge_profile(volume, *on),
+            Change::Bitrot(options) => judge_bitrot(volume, options),
             _ => Ok(()),
         }
     }
@@ -240,6 +243,9 @@ impl State {
         force: bool,
     ) -> Result<(), String> {
         let name = &volume.name;
+        if volume.kind() == Kind::Replicate && replica == volume.replica && action == Removal::Start {
+            return Err(WITHOUT_REDUCING.into());
+        }
         let found = |(host, path): &(String, String)| volume.brick(host, path).map(|(i, b)| (i, b.decommissioned));
         if let Some((host, path)) = bricks.iter().find(|b| found(b).is_none()) {
             return Err(format!("Incorrect brick {host}:{path} for volume {name}"));
@@ -335,6 +341,8 @@ impl State {
     }
 }
 
+const WITHOUT_REDUCING: &str =
+    "Removing bricks from replicate configuration is not allowed without reducing replica count explicitly.";
 const SAME_SERVER: &str = "Multiple bricks of a replicate volume are present on the same server. This setup is not optimal. Bricks should be on different nodes to have best fault tolerant configuration. Use 'force' at the end of the command if you want to override this behavior. ";
 
 /// Whether two bricks of a set are on one server.
@@ -382,16 +390,39 @@ fn judge_shrink(volume: &Volume, bricks: &[(String, String)], replica: usize, ac
         return Err("Deleting all the bricks of the volume is not allowed".into());
     }
     if volume.kind() == Kind::Replicate {
-        return Err(
-            "Removing bricks from replicate configuration is not allowed without reducing replica count explicitly."
-                .into(),
-        );
+        return Err(WITHOUT_REDUCING.into());
     }
     if count % old != 0 {
         return Err(format!("Remove brick incorrect brick count of {count} for replica {old}"));
     }
     let whole = (0..volume.set_count()).all(|s| matches!(per_set(s), n if n == 0 || n == old));
     whole.then_some(()).ok_or_else(|| "Bricks not from same subvol for replica".into())
+}
+
+/// A scrub compares copies: it needs a started volume that has some, and is switched on once.
+fn judge_bitrot(volume: &Volume, options: &[(String, String)]) -> Result<(), String> {
+    let (on, name) = (volume.option("features.bitrot") == Some("on"), &volume.name);
+    let sets = |key: &str, value: &str| options.iter().any(|(k, v)| k == key && v == value);
+    if volume.status != Status::Started {
+        return Err("Volume is stopped, start volume before executing bit rot command.".into());
+    }
+    match options {
+        [] if !on => Err(format!("Bitrot is not enabled on volume {name}")),
+        [] => Ok(()),
+        _ if sets("features.bitrot", "on") && on => Err("Bitrot is already enabled".into()),
+        _ if sets("features.bitrot", "on") && volume.replica - volume.arbiter < 2 => {
+            Err("gluster has bitrot for files of a single copy, terrarium does not: its scrub compares copies".into())
+        }
+        _ if sets("features.bitrot", "on") => Ok(()),
+        _ if !on => Err(format!("Bitrot is not enabled on volume {name}")),
+        _ if sets("features.scrub", "pause") && volume.option("features.scrub") == Some("pause") => {
+            Err(format!("Scrub is already paused for volume {name}"))
+        }
+        _ if sets("features.scrub", "Active") && volume.option("features.scrub") != Some("pause") => {
+            Err(format!("Scrub is not paused for volume {name}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn judge_profile(volume: &Volume, on: bool) -> Result<(), String> {

@@ -100,13 +100,10 @@ impl Task {
 
 /// `completed`, or `fix-layout completed`: a state as `status` shows it.
 pub fn state_label(mode: DefragMode, state: DefragState) -> String {
-    let word = match state {
-        DefragState::NotStarted => return "not started".into(),
-        DefragState::InProgress => "in progress",
-        DefragState::Stopped => "stopped",
-        DefragState::Completed => "completed",
-        DefragState::Failed => "failed",
-    };
+    let word = state.word();
+    if state == DefragState::NotStarted {
+        return word.into();
+    }
     if mode == DefragMode::FixLayout { format!("fix-layout {word}") } else { word.into() }
 }
 

@@ -6,9 +6,9 @@
 use std::fmt::Write as _;
 
 use super::super::session::{Failure, Outcome, Session};
-use super::super::xml::{Node, leaf, node, result_first};
+use super::super::xml::{Node, leaf, node, refused_first, result_first};
 use super::HEAL;
-use crate::volume::client::info::{BrickInfo, Resolution, Unresolved, Waiting, heal_info, resolve as settle};
+use crate::volume::client::info::{BrickInfo, Resolution, Resolved, Unresolved, Waiting, heal_info, resolve as settle};
 use crate::volume::client::manager::Source;
 use crate::volume::definition::{Status, Volume};
 use crate::volume::manager::disk::errno_text;
@@ -50,28 +50,32 @@ pub fn info(session: &Session, name: &str, words: &[&str]) -> Outcome {
 fn healed_volume(session: &Session, name: &str) -> Result<Volume, Failure> {
     let found = session.volumes(Some(name));
     let Some(volume) = found.as_ref().ok().and_then(|v| v.first().cloned()) else {
-        return Err(refuse(&found.err().unwrap_or_default(), 254));
+        return Err(refuse(session, &found.err().unwrap_or_default(), 254));
     };
     if !volume.is_replicated() {
         let why = format!(
             "This command is supported for only volumes of replicate/disperse type. Volume {name} is not of type replicate/disperse"
         );
-        return Err(refuse(&why, 234));
+        return Err(refuse(session, &why, 234));
     }
     if volume.status != Status::Started {
-        return Err(no_volfile(name));
+        return Err(no_volfile(session, name));
     }
     Ok(volume)
 }
 
 /// These refusals go to standard output, as the real tool's do.
-fn refuse(why: &str, code: u8) -> Failure {
-    println!("{why}\n{FAILED}");
+fn refuse(session: &Session, why: &str, code: u8) -> Failure {
+    if session.xml {
+        print!("{}", refused_first(node("healInfo", vec![node("bricks", vec![])]), why));
+    } else {
+        println!("{why}\n{FAILED}");
+    }
     Failure::Said(code)
 }
 
-fn no_volfile(name: &str) -> Failure {
-    refuse(&format!("{name}: Not able to fetch volfile from glusterd"), 251)
+fn no_volfile(session: &Session, name: &str) -> Failure {
+    refuse(session, &format!("{name}: Not able to fetch volfile from glusterd"), 251)
 }
 
 fn source(session: &Session) -> Source {
@@ -85,7 +89,7 @@ fn ask(session: &Session, volume: &Volume) -> Result<Vec<BrickInfo>, Failure> {
         entries.sort_by_key(Waiting::name);
         entries.iter_mut().flat_map(|e| &mut e.accused).for_each(|(client, _)| *client = brick_name(volume, client));
     }
-    if bricks.iter().all(|b| b.entries.is_none()) { Err(no_volfile(&volume.name)) } else { Ok(bricks) }
+    if bricks.iter().all(|b| b.entries.is_none()) { Err(no_volfile(session, &volume.name)) } else { Ok(bricks) }
 }
 
 /// `gv0-client-2` → `server3:/data/brick1/gv0`.
@@ -203,8 +207,11 @@ pub fn resolve(session: &Session, name: &str, words: &[&str]) -> Outcome {
     let volume = healed_volume(session, name)?;
     match (file, &how) {
         (Some(file), _) => {
-            settle(&volume, &source(session), &session.place.name, file, &how).map_err(|why| unresolved(&why))?;
-            println!("Healed {file}.");
+            let settled = settle(&volume, &source(session), &session.place.name, file, &how);
+            match settled.map_err(|why| unresolved(session, &why))? {
+                Resolved::Contents => println!("Healed {file}."),
+                Resolved::Identity => println!("GFID split-brain resolved for file {file}"),
+            }
             Ok(0)
         }
         (None, Resolution::Brick(brick)) => resolve_all(session, &volume, brick),
@@ -216,17 +223,17 @@ pub fn resolve(session: &Session, name: &str, words: &[&str]) -> Outcome {
 fn resolve_all(session: &Session, volume: &Volume, brick: &str) -> Outcome {
     let bricks = ask(session, volume)?;
     let Some(chosen) = bricks.iter().find(|b| b.name == brick) else {
-        return Err(refuse(&format!("\"{brick}\"- No such brick available in the volume."), 1));
+        return Err(refuse(session, &format!("\"{brick}\"- No such brick available in the volume."), 1));
     };
     let Some(entries) = &chosen.entries else {
-        return Err(refuse("Status: Transport endpoint is not connected", 1));
+        return Err(refuse(session, "Status: Transport endpoint is not connected", 1));
     };
     let how = Resolution::Brick(brick.into());
     let mut healed = 0;
     for entry in entries.iter().filter(|e| e.split_brain) {
         let path = entry.name();
         match settle(volume, &source(session), &session.place.name, &path, &how) {
-            Ok(()) => {
+            Ok(_) => {
                 healed += 1;
                 println!("Healed gfid:{}.", entry.gfid);
             }
@@ -237,9 +244,9 @@ fn resolve_all(session: &Session, volume: &Volume, brick: &str) -> Outcome {
     Ok(0)
 }
 
-fn unresolved(why: &Unresolved) -> Failure {
+fn unresolved(session: &Session, why: &Unresolved) -> Failure {
     let code = if matches!(why, Unresolved::Lookup(..)) { 22 } else { 1 };
-    refuse(&words(why), code)
+    refuse(session, &words(why), code)
 }
 
 fn words(why: &Unresolved) -> String {

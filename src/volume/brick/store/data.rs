@@ -8,6 +8,10 @@ use crate::volume::gfid::Gfid;
 use crate::volume::rpc::Iatt;
 use crate::volume::xattr::Time;
 
+/// Writes from this size on are on their way to the disk at once: whoever streams will want them there, and the fsync at
+/// the end finds little to do.
+const LARGE: usize = 512 << 10;
+
 impl Store {
     /// Bytes of a file; fewer at its end. An arbiter has none to give.
     pub(in crate::volume::brick) fn read(&self, gfid: Gfid, offset: u64, size: u32) -> Result<Vec<u8>> {
@@ -28,6 +32,9 @@ impl Store {
         let file = self.file(gfid)?;
         if !self.arbiter {
             sys::write_at(file.as_raw_fd(), offset, data)?;
+            if data.len() >= LARGE {
+                sys::begin_sync(file.as_raw_fd(), offset, data.len());
+            }
         }
         self.data_changed(gfid, time)
     }
@@ -57,9 +64,9 @@ impl Store {
     }
 
     fn data_changed(&self, gfid: Gfid, time: Option<Time>) -> Result<Iatt> {
-        let place = self.inode(gfid)?;
+        let place = self.opened(gfid)?;
         self.set_times(gfid, &place, None, time, time)?;
-        self.iatt(&place)
+        self.iatt(gfid, &place)
     }
 
     /// The next data or hole.

@@ -3,7 +3,7 @@
 use std::os::fd::AsRawFd;
 
 use super::paths::Place;
-use super::{PRIVATE, Store, allow, held};
+use super::{PRIVATE, Removed, Store, allow};
 use crate::volume::brick::sys::{self, Result};
 use crate::volume::gfid::Gfid;
 use crate::volume::rpc::{Entry, Iatt, Inode, Node};
@@ -14,71 +14,107 @@ impl Store {
     /// directory moves there: so healing can repeat what a copy missed without knowing which of the two it was.
     pub(in crate::volume::brick) fn make(&self, parent: Gfid, name: &[u8], node: &Node) -> Result<Inode> {
         let place = self.entry(parent, name)?;
-        let dir = sys::stat_fd(place.dir())?;
+        let made = match node.mode & libc::S_IFMT {
+            libc::S_IFDIR => self.make_dir(parent, name, &place, node)?,
+            libc::S_IFREG => self.make_file(parent, name, &place, node)?,
+            _ => self.make_other(parent, name, &place, node)?,
+        };
+        self.touch_dir(parent, node.time)?;
+        Ok(made)
+    }
+
+    fn make_dir(&self, parent: Gfid, name: &[u8], place: &Place, node: &Node) -> Result<Inode> {
         if place.stat().is_ok() {
             return Err(libc::EEXIST);
         }
-        let is_dir = node.mode & libc::S_IFMT == libc::S_IFDIR;
-        if !is_dir && let Ok(old) = self.inode(node.gfid) {
-            sys::link_at(old.dir(), &old.name, place.dir(), &place.name)?;
-            self.forget(node.gfid);
-            self.restore_handle(node.gfid, &place)?;
-        } else if is_dir && self.dir(node.gfid).is_ok() {
+        if self.dir(node.gfid).is_ok() {
             let (from, old) = self.dir_target(node.gfid)?;
             let from = self.child(&self.dir(from)?, &old)?;
             sys::rename_at(from.dir(), &from.name, place.dir(), &place.name)?;
             self.point_handle(node.gfid, parent, name)?;
-        } else if is_dir {
-            self.make_dir(parent, name, &place, node, &dir)?;
         } else {
-            self.make_file(&place, node, &dir)?;
+            self.make_hidden(parent, name, place, node)?;
         }
-        if !is_dir {
-            self.note_name(&place, parent, name)?;
-        }
-        self.dir_changed(parent, node.time)?;
-        self.describe(&place, &place.stat()?, node.gfid)
+        self.describe(place, &place.stat()?, node.gfid)
     }
 
     /// A directory is made out of sight and moved to its name when it is complete.
-    fn make_dir(&self, parent: Gfid, name: &[u8], place: &Place, node: &Node, dir: &libc::stat) -> Result<()> {
+    fn make_hidden(&self, parent: Gfid, name: &[u8], place: &Place, node: &Node) -> Result<()> {
         let hidden = self.below(&format!("{PRIVATE}/landfill/{}", node.gfid))?;
         allow(sys::mkdir_at(hidden.dir(), &hidden.name, node.mode & 0o7777), libc::EEXIST)?;
-        self.dress(&hidden, node, dir)?;
+        self.dress(&hidden, node, &sys::stat_fd(place.dir())?)?;
         self.ensure_handle_dirs(node.gfid)?;
         self.point_handle(node.gfid, parent, name)?;
         sys::rename_at(hidden.dir(), &hidden.name, place.dir(), &place.name)
     }
 
     /// A file is made at its handle and linked to its name when it is complete.
-    fn make_file(&self, place: &Place, node: &Node, dir: &libc::stat) -> Result<()> {
+    fn make_file(&self, parent: Gfid, name: &[u8], place: &Place, node: &Node) -> Result<Inode> {
+        let handle = self.below(&node.gfid.handle())?;
+        let is_kept = self.below(&format!("{PRIVATE}/unlink/{}", node.gfid))?.stat().is_ok();
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
+        let create = || sys::open_at(handle.dir(), &handle.name, flags, node.mode & 0o7777);
+        let opened = match if is_kept { Err(libc::EEXIST) } else { create() } {
+            Err(libc::EEXIST) => return self.name_again(parent, name, place, node.gfid),
+            Err(libc::ENOENT) => {
+                self.ensure_handle_dirs(node.gfid)?;
+                create()?
+            }
+            other => other?,
+        };
+        let file = Place { open: Some(std::sync::Arc::new(opened)), ..handle };
+        let dressed = self.dress(&file, node, &sys::stat_fd(place.dir())?).and_then(|()| {
+            self.note_name(&file, parent, name)?;
+            sys::link_at(file.dir(), &file.name, place.dir(), &place.name)
+        });
+        if let Err(errno) = dressed {
+            let _ = sys::unlink_at(file.dir(), &file.name, false);
+            self.forget(node.gfid);
+            return Err(errno);
+        }
+        self.keep_open(node.gfid, file.open.clone());
+        let linkto = node.xattrs.iter().find(|(key, _)| key == xattr::LINKTO.as_bytes());
+        let linkto = linkto.map(|(_, v)| String::from_utf8_lossy(v).trim_end_matches('\0').to_string());
+        Ok(Inode { gfid: node.gfid, iatt: self.iatt(node.gfid, &file)?, linkto, ..Inode::default() })
+    }
+
+    /// The file is there already: it gets one more name.
+    fn name_again(&self, parent: Gfid, name: &[u8], place: &Place, gfid: Gfid) -> Result<Inode> {
+        let old = self.inode(gfid)?;
+        sys::link_at(old.dir(), &old.name, place.dir(), &place.name)?;
+        self.forget(gfid);
+        self.restore_handle(gfid, place)?;
+        self.note_name(place, parent, name)?;
+        self.describe(place, &place.stat()?, gfid)
+    }
+
+    /// A symbolic link or a special file, made like a file.
+    fn make_other(&self, parent: Gfid, name: &[u8], place: &Place, node: &Node) -> Result<Inode> {
         let handle = self.below(&node.gfid.handle())?;
         match self.make_at(&handle, node) {
+            Err(libc::EEXIST) => return self.name_again(parent, name, place, node.gfid),
             Err(libc::ENOENT) => {
                 self.ensure_handle_dirs(node.gfid)?;
                 self.make_at(&handle, node)?;
             }
             other => other?,
         }
-        let dressed = self.dress(&handle, node, dir);
+        let dressed = self.dress(&handle, node, &sys::stat_fd(place.dir())?);
         let linked = dressed.and_then(|()| sys::link_at(handle.dir(), &handle.name, place.dir(), &place.name));
-        if linked.is_err() {
+        if let Err(errno) = linked {
             let _ = sys::unlink_at(handle.dir(), &handle.name, false);
-        } else if node.mode & libc::S_IFMT != libc::S_IFREG && !self.trusted {
+            return Err(errno);
+        }
+        if !self.trusted {
             self.note_link(handle.stat()?.st_ino, node.gfid);
         }
-        linked
+        self.note_name(place, parent, name)?;
+        self.describe(place, &place.stat()?, node.gfid)
     }
 
     fn make_at(&self, handle: &Place, node: &Node) -> Result<()> {
         match node.mode & libc::S_IFMT {
             libc::S_IFLNK => sys::symlink_at(&sys::cstr(node.target.to_vec())?, handle.dir(), &handle.name),
-            libc::S_IFREG => {
-                let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
-                let fd = sys::open_at(handle.dir(), &handle.name, flags, node.mode & 0o7777)?;
-                held(&self.files).insert(node.gfid, fd.into());
-                Ok(())
-            }
             _ => sys::mknod_at(handle.dir(), &handle.name, node.mode, node.rdev),
         }
     }
@@ -90,17 +126,17 @@ impl Store {
         // SAFETY: these cannot fail.
         let own = unsafe { (libc::geteuid(), libc::getegid()) };
         if (node.uid, gid) != own {
-            sys::chown_at(place.dir(), &place.name, node.uid, gid)?;
+            place.chown(node.uid, gid)?;
         }
         let kind = node.mode & libc::S_IFMT;
         let hands_down = if inherits && kind == libc::S_IFDIR { libc::S_ISGID } else { 0 };
         if kind != libc::S_IFLNK && (node.mode & 0o7000 != 0 || hands_down != 0) {
-            sys::chmod_at(place.dir(), &place.name, (node.mode & 0o7777) | hands_down)?;
+            place.chmod((node.mode & 0o7777) | hands_down)?;
         }
         self.raw_set(place, xattr::GFID, &node.gfid.0)?;
-        self.raw_set(place, xattr::MDATA, &Mdata::at(node.time).encode())?;
+        self.write_mdata(node.gfid, place, Mdata::at(node.time))?;
         for (key, value) in &node.xattrs {
-            match sys::set_xattr(&place.path, &self.key(key)?, value, 0) {
+            match place.set_attribute(&self.key(key)?, value) {
                 Err(libc::EPERM | libc::EOPNOTSUPP) if kind != libc::S_IFREG && kind != libc::S_IFDIR => {}
                 other => other?,
             }
@@ -159,35 +195,34 @@ impl Store {
         }
         self.note_name(&new, parent, name)?;
         self.set_times(gfid, &new, None, None, Some(time))?;
-        self.dir_changed(parent, time)?;
+        self.touch_dir(parent, time)?;
         self.describe(&new, &new.stat()?, gfid)
     }
 
-    /// Removes a name of a file; gives the gfid that it had and the directory's figures.
+    /// Removes a name of a file; gives what file that was and the directory's figures. `keep`: whether somebody may have it open.
     pub(in crate::volume::brick) fn unlink(
         &self,
         parent: Gfid,
         name: &[u8],
-        keep: bool,
+        keep: &dyn Fn(Gfid) -> bool,
         time: Time,
-    ) -> Result<(Option<Gfid>, Iatt)> {
+    ) -> Result<(Option<Removed>, Iatt)> {
         let place = self.entry(parent, name)?;
         let stat = place.stat()?;
         if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
             return Err(libc::EISDIR);
         }
         let gfid = self.gfid_at(&place, &stat);
-        if stat.st_nlink > 2
-            && let Some(gfid) = gfid
-        {
+        let last = stat.st_nlink <= 2;
+        if !last && let Some(gfid) = gfid {
             self.drop_name(&place, parent, name);
             self.set_times(gfid, &place, None, None, Some(time))?;
         }
         sys::unlink_at(place.dir(), &place.name, false)?;
-        if let Some(gfid) = gfid.filter(|_| stat.st_nlink <= 2) {
-            self.drop_handle(gfid, keep)?;
+        if let Some(gfid) = gfid.filter(|_| last) {
+            self.drop_handle(gfid, keep(gfid))?;
         }
-        Ok((gfid, self.dir_changed(parent, time)?))
+        Ok((gfid.map(|gfid| Removed { gfid, last }), self.dir_changed(parent, time)?))
     }
 
     /// The last name is gone: the handle goes too, or out of sight as long as somebody has the file open.
@@ -228,18 +263,19 @@ impl Store {
     fn drop_dir_handle(&self, gfid: Gfid) -> Result<()> {
         self.forget(gfid);
         self.forget_index(gfid);
+        let _ = self.entry_change_done(gfid, None);
         let handle = self.below(&gfid.handle())?;
         allow(sys::unlink_at(handle.dir(), &handle.name, false), libc::ENOENT)
     }
 
-    /// Moves a name, over what has the new one. Gives what was moved, and the gfid of what was overwritten.
+    /// Moves a name, over what has the new one. Gives what was moved, and what was overwritten.
     pub(in crate::volume::brick) fn rename(
         &self,
         (parent, name): (Gfid, &[u8]),
         (to, newname): (Gfid, &[u8]),
-        keep: bool,
+        keep: &dyn Fn(Gfid) -> bool,
         time: Time,
-    ) -> Result<(Inode, Option<Gfid>)> {
+    ) -> Result<(Inode, Option<Removed>)> {
         let (old, new) = (self.entry(parent, name)?, self.entry(to, newname)?);
         let stat = old.stat()?;
         let gfid = self.gfid_at(&old, &stat).ok_or(libc::ENOENT)?;
@@ -252,8 +288,12 @@ impl Store {
         let over = over.and_then(|(g, s)| g.map(|g| (g, s)));
         match &over {
             Some((over, s)) if s.st_mode & libc::S_IFMT == libc::S_IFDIR => self.drop_dir_handle(*over)?,
-            Some((over, s)) if s.st_nlink <= 2 => self.drop_handle(*over, keep)?,
-            Some((over, _)) => self.drop_name(&self.inode(*over)?, to, newname),
+            Some((over, s)) if s.st_nlink <= 2 => self.drop_handle(*over, keep(*over))?,
+            Some((over, _)) => {
+                let place = self.inode(*over)?;
+                self.drop_name(&place, to, newname);
+                self.set_times(*over, &place, None, None, Some(time))?;
+            }
             None => {}
         }
         if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
@@ -263,11 +303,11 @@ impl Store {
             self.note_name(&new, to, newname)?;
         }
         self.set_times(gfid, &new, None, None, Some(time))?;
-        self.dir_changed(parent, time)?;
+        self.touch_dir(parent, time)?;
         if to != parent {
-            self.dir_changed(to, time)?;
+            self.touch_dir(to, time)?;
         }
-        Ok((self.describe(&new, &new.stat()?, gfid)?, over.map(|(g, _)| g)))
+        Ok((self.describe(&new, &new.stat()?, gfid)?, over.map(|(gfid, s)| Removed { gfid, last: s.st_nlink <= 2 })))
     }
 
     /// Moves something that healing must take away into the hidden directory, whatever is in it.
@@ -290,7 +330,12 @@ impl Store {
     fn dir_changed(&self, gfid: Gfid, time: Time) -> Result<Iatt> {
         let place = self.inode(gfid)?;
         self.set_times(gfid, &place, None, Some(time), Some(time))?;
-        self.iatt(&place)
+        self.iatt(gfid, &place)
+    }
+
+    /// The same, for those who do not ask for its figures.
+    fn touch_dir(&self, gfid: Gfid, time: Time) -> Result<()> {
+        self.set_times(gfid, &self.inode(gfid)?, None, Some(time), Some(time))
     }
 
     /// The next entries of a directory after a cookie, with their inodes if wanted. None: the end.

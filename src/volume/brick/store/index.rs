@@ -20,7 +20,7 @@ const ENTRY_CHANGES: &str = "entry-changes";
 impl Store {
     /// Adds to counters of an inode and keeps the indices true. Gives the sums.
     pub(in crate::volume::brick) fn xattrop(&self, op: &Xattrop) -> Result<Vec<(String, Pending)>> {
-        let place = self.inode(op.gfid)?;
+        let place = self.opened(op.gfid)?;
         let _alone = self.alone(op.gfid);
         if let Some(name) = &op.name {
             self.note_entry_change(op.gfid, name)?;
@@ -59,7 +59,7 @@ impl Store {
 
     /// Whether this copy accuses another one.
     fn blames(&self, place: &Place) -> bool {
-        let keys = sys::list_xattrs(&place.path).unwrap_or_default();
+        let keys = place.attributes().unwrap_or_default();
         keys.into_iter().map(|k| self.canonical(&k)).any(|key| {
             key.starts_with(xattr::AFR.as_bytes())
                 && key != xattr::DIRTY.as_bytes()
@@ -70,6 +70,7 @@ impl Store {
     fn index_add(&self, index: &'static str, gfid: Gfid) -> Result<()> {
         let path = format!("{PRIVATE}/indices/{index}/{gfid}");
         let added = self.link_to_base(index, &path)?;
+        held(&self.indexed).insert((index == DIRTY, gfid));
         if added && index == XATTROP {
             self.blaming.fetch_add(1, Relaxed);
         }
@@ -78,6 +79,7 @@ impl Store {
 
     fn index_remove(&self, index: &str, gfid: Gfid) -> Result<()> {
         let path = sys::cstr(format!("{PRIVATE}/indices/{index}/{gfid}"))?;
+        held(&self.indexed).remove(&(index == DIRTY, gfid));
         match sys::unlink_at(self.fd(), &path, false) {
             Ok(()) if index == XATTROP => {
                 self.blaming.fetch_sub(1, Relaxed);
@@ -162,22 +164,28 @@ impl Store {
 
     /// An inode is gone: it is in no index any more.
     pub(super) fn forget_index(&self, gfid: Gfid) {
-        let _ = self.index_remove(XATTROP, gfid);
-        let _ = self.index_remove(DIRTY, gfid);
-        let _ = self.entry_change_done(gfid, None);
+        for (dirty, index) in [(false, XATTROP), (true, DIRTY)] {
+            if held(&self.indexed).contains(&(dirty, gfid)) {
+                let _ = self.index_remove(index, gfid);
+            }
+        }
     }
 
     /// An entry of an index whose inode does not exist.
     pub(in crate::volume::brick) fn drop_stale(&self, gfid: Gfid) {
         if self.inode(gfid).is_err() {
-            self.forget_index(gfid);
+            let _ = self.index_remove(XATTROP, gfid);
+            let _ = self.index_remove(DIRTY, gfid);
+            let _ = self.entry_change_done(gfid, None);
         }
     }
 
-    /// Counts the inodes that blame somebody, once, when the brick starts.
+    /// Counts the inodes that blame somebody, and learns what is in the indices, once, when the brick starts.
     pub(super) fn count_blaming(&self) {
-        let count = self.index(false).map_or(0, |all| all.len());
-        self.blaming.store(i64::try_from(count).unwrap_or_default(), Relaxed);
+        let (blaming, dirty) = (self.index(false).unwrap_or_default(), self.index(true).unwrap_or_default());
+        self.blaming.store(i64::try_from(blaming.len()).unwrap_or_default(), Relaxed);
+        let all = blaming.into_iter().map(|g| (false, g)).chain(dirty.into_iter().map(|g| (true, g)));
+        held(&self.indexed).extend(all);
     }
 
     /// How many inodes here blame another copy.

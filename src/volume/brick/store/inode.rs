@@ -9,15 +9,18 @@ use crate::volume::gfid::Gfid;
 use crate::volume::rpc::{Blob, Change, Iatt, Inode};
 use crate::volume::xattr::{self, Mdata, Pending, Time};
 
+/// How many inodes' times are remembered.
+const TIMES: usize = 4096;
+
 impl Store {
     /// One attribute of a place.
     pub(super) fn raw_get(&self, place: &Place, key: &str) -> Result<Vec<u8>> {
-        sys::get_xattr(&place.path, &self.key(key.as_bytes())?)
+        place.attribute(&self.key(key.as_bytes())?)
     }
 
     /// Sets one attribute. What cannot carry attributes of ours goes without.
     pub(super) fn raw_set(&self, place: &Place, key: &str, value: &[u8]) -> Result<()> {
-        match sys::set_xattr(&place.path, &self.key(key.as_bytes())?, value, 0) {
+        match place.set_attribute(&self.key(key.as_bytes())?, value) {
             Err(libc::EPERM) if !self.trusted && !self.carries(place) => Ok(()),
             other => other,
         }
@@ -112,20 +115,36 @@ impl Store {
     }
 
     /// Its figures alone.
-    pub(super) fn iatt(&self, place: &Place) -> Result<Iatt> {
-        let stat = place.stat()?;
-        Ok(figures(&stat, self.raw_get(place, xattr::MDATA).ok().and_then(|raw| Mdata::decode(&raw))))
+    pub(super) fn iatt(&self, gfid: Gfid, place: &Place) -> Result<Iatt> {
+        Ok(figures(&place.stat()?, self.mdata(gfid, place)))
+    }
+
+    /// Its times, if they are on record.
+    fn mdata(&self, gfid: Gfid, place: &Place) -> Option<Mdata> {
+        let known = held(&self.times).get(&gfid).copied();
+        known.or_else(|| self.raw_get(place, xattr::MDATA).ok().and_then(|raw| Mdata::decode(&raw)))
+    }
+
+    /// Writes its times.
+    pub(super) fn write_mdata(&self, gfid: Gfid, place: &Place, mdata: Mdata) -> Result<()> {
+        self.raw_set(place, xattr::MDATA, &mdata.encode())?;
+        let mut times = held(&self.times);
+        if times.len() >= TIMES {
+            times.clear();
+        }
+        times.insert(gfid, mdata);
+        Ok(())
     }
 
     /// Everything about an inode that a client may need.
     pub(super) fn describe(&self, place: &Place, stat: &libc::stat, gfid: Gfid) -> Result<Inode> {
-        let keys = sys::list_xattrs(&place.path)?;
+        let keys = place.attributes()?;
         let mut inode = Inode { gfid, ..Inode::default() };
         let mut mdata = None;
         let ours = if self.trusted { &b"trusted."[..] } else { b"user." };
         for key in keys {
             let Some(rest) = key.strip_prefix(ours) else { continue };
-            let value = || sys::get_xattr(&place.path, &sys::cstr(key.clone())?);
+            let value = || place.attribute(&sys::cstr(key.clone())?);
             match rest {
                 b"glusterfs.mdata" => mdata = Mdata::decode(&value()?),
                 b"glusterfs.dht" => inode.dht = Some(value()?.into()),
@@ -156,17 +175,17 @@ impl Store {
     pub(in crate::volume::brick) fn setattr(&self, gfid: Gfid, change: &Change) -> Result<Iatt> {
         let place = self.inode(gfid)?;
         if change.uid.is_some() || change.gid.is_some() {
-            sys::chown_at(place.dir(), &place.name, change.uid.unwrap_or(u32::MAX), change.gid.unwrap_or(u32::MAX))?;
+            place.chown(change.uid.unwrap_or(u32::MAX), change.gid.unwrap_or(u32::MAX))?;
         }
         if let Some(mode) = change.mode {
-            sys::chmod_at(place.dir(), &place.name, mode & 0o7777)?;
+            place.chmod(mode & 0o7777)?;
         }
         let pair = |t: Time| (t.sec, t.nsec);
         if change.atime.is_some() || change.mtime.is_some() {
             sys::utimens_at(place.dir(), &place.name, change.atime.map(pair), change.mtime.map(pair))?;
         }
         self.set_times(gfid, &place, change.atime, change.mtime, change.ctime)?;
-        self.iatt(&place)
+        self.iatt(gfid, &place)
     }
 
     /// Notes times in the inode's `mdata`; `None` leaves one as it is.
@@ -182,8 +201,7 @@ impl Store {
             return Ok(());
         }
         let _alone = self.alone(gfid);
-        let known = self.raw_get(place, xattr::MDATA).ok().and_then(|raw| Mdata::decode(&raw));
-        let mut mdata = match known {
+        let mut mdata = match self.mdata(gfid, place) {
             Some(mdata) => mdata,
             None => {
                 let own = figures(&place.stat()?, None);
@@ -193,7 +211,7 @@ impl Store {
         mdata.atime = atime.unwrap_or(mdata.atime);
         mdata.mtime = mtime.unwrap_or(mdata.mtime);
         mdata.ctime = ctime.unwrap_or(mdata.ctime);
-        self.raw_set(place, xattr::MDATA, &mdata.encode())
+        self.write_mdata(gfid, place, mdata)
     }
 
     /// One attribute of an inode; ENODATA.
@@ -206,10 +224,10 @@ impl Store {
     pub(in crate::volume::brick) fn xattrs(&self, gfid: Gfid, internal: bool) -> Result<Vec<(Blob, Blob)>> {
         let place = self.inode(gfid)?;
         let mut all = Vec::new();
-        for stored in sys::list_xattrs(&place.path)? {
+        for stored in place.attributes()? {
             let key = self.canonical(&stored);
             if (internal || !xattr::is_internal(&key))
-                && let Ok(value) = sys::get_xattr(&place.path, &sys::cstr(stored)?)
+                && let Ok(value) = place.attribute(&sys::cstr(stored)?)
             {
                 all.push((key.into(), value.into()));
             }
@@ -221,14 +239,14 @@ impl Store {
     pub(in crate::volume::brick) fn setxattr(&self, gfid: Gfid, key: &[u8], value: &[u8], flags: i32) -> Result<Iatt> {
         let place = self.inode(gfid)?;
         sys::set_xattr(&place.path, &self.key(key)?, value, flags)?;
-        self.iatt(&place)
+        self.iatt(gfid, &place)
     }
 
     /// Removes an attribute; ENODATA.
     pub(in crate::volume::brick) fn removexattr(&self, gfid: Gfid, key: &[u8]) -> Result<Iatt> {
         let place = self.inode(gfid)?;
         sys::remove_xattr(&place.path, &self.key(key)?)?;
-        self.iatt(&place)
+        self.iatt(gfid, &place)
     }
 }
 

@@ -15,7 +15,7 @@ mod index;
 mod inode;
 mod paths;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::sys::{self, Errno, Result};
 use crate::volume::gfid::Gfid;
 use crate::volume::rpc::Room;
-use crate::volume::xattr;
+use crate::volume::xattr::{self, Mdata};
 
 /// Where a brick keeps what is not a user's file.
 pub const PRIVATE: &str = ".glusterfs";
@@ -39,6 +39,15 @@ pub struct Settings {
     pub volume_id: Gfid,
     /// Whether it holds names and attributes only.
     pub arbiter: bool,
+}
+
+/// A file that lost a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removed {
+    /// Which.
+    pub gfid: Gfid,
+    /// Whether it was the last one.
+    pub last: bool,
 }
 
 /// Why a directory cannot be served.
@@ -69,6 +78,10 @@ pub struct Store {
     volume_id: Gfid,
     dirs: Mutex<HashMap<Gfid, Arc<OwnedFd>>>,
     files: Mutex<HashMap<Gfid, Arc<OwnedFd>>>,
+    /// Times of inodes, as they are in their attributes, which nobody else writes.
+    times: Mutex<HashMap<Gfid, Mdata>>,
+    /// What is in an index: true: of the dirty.
+    indexed: Mutex<HashSet<(bool, Gfid)>>,
     /// Gfids of what cannot carry attributes, by inode number; filled at the first need.
     links: Mutex<Option<HashMap<u64, Gfid>>>,
     stripes: Vec<Mutex<()>>,
@@ -106,6 +119,8 @@ impl Store {
             volume_id: settings.volume_id,
             dirs: Mutex::default(),
             files: Mutex::default(),
+            times: Mutex::default(),
+            indexed: Mutex::default(),
             links: Mutex::default(),
             stripes: (0..64).map(|_| Mutex::default()).collect(),
             bases: Mutex::default(),

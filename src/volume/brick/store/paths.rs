@@ -13,11 +13,14 @@ use crate::volume::xattr;
 /// A place on the disk: by directory and name for most system calls, by path for those that know no directories (xattrs).
 #[derive(Debug, Clone)]
 pub(super) struct Place {
-    dir: Arc<OwnedFd>,
+    /// The directory.
+    pub dir: Arc<OwnedFd>,
     /// The name in the directory; `.` for itself.
     pub name: CString,
     /// A path to the same.
     pub path: CString,
+    /// The same, open: faster than the path, and right even if it has no name any more.
+    pub open: Option<Arc<OwnedFd>>,
 }
 
 impl Place {
@@ -28,7 +31,50 @@ impl Place {
 
     /// lstat(2).
     pub fn stat(&self) -> Result<libc::stat> {
-        sys::stat_at(self.dir(), &self.name)
+        match &self.open {
+            Some(open) => sys::stat_fd(open.as_raw_fd()),
+            None => sys::stat_at(self.dir(), &self.name),
+        }
+    }
+
+    /// Sets owner and group.
+    pub fn chown(&self, uid: u32, gid: u32) -> Result<()> {
+        match &self.open {
+            Some(open) => sys::chown_fd(open.as_raw_fd(), uid, gid),
+            None => sys::chown_at(self.dir(), &self.name, uid, gid),
+        }
+    }
+
+    /// Sets the mode.
+    pub fn chmod(&self, mode: u32) -> Result<()> {
+        match &self.open {
+            Some(open) => sys::chmod_fd(open.as_raw_fd(), mode),
+            None => sys::chmod_at(self.dir(), &self.name, mode),
+        }
+    }
+
+    /// The keys of its attributes.
+    pub fn attributes(&self) -> Result<Vec<Vec<u8>>> {
+        match &self.open {
+            Some(open) => sys::list_xattrs_fd(open.as_raw_fd()),
+            None => sys::list_xattrs(&self.path),
+        }
+    }
+
+    /// The value of an attribute.
+    pub fn attribute(&self, key: &CStr) -> Result<Vec<u8>> {
+        match &self.open {
+            Some(open) => sys::get_xattr_fd(open.as_raw_fd(), key),
+            None => sys::get_xattr(&self.path, key),
+        }
+    }
+
+    /// Sets an attribute.
+    pub fn set_attribute(&self, key: &CStr, value: &[u8]) -> Result<()> {
+        match &self.open {
+            Some(open) => sys::set_xattr_fd(open.as_raw_fd(), key, value, 0),
+            None => sys::set_xattr(&self.path, key, value, 0),
+        }
     }
 }
 
@@ -40,25 +86,25 @@ impl Store {
         }
         let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
         path.extend_from_slice(name);
-        Ok(Place { dir: dir.clone(), name: sys::cstr(name)?, path: sys::cstr(path)? })
+        Ok(Place { dir: dir.clone(), name: sys::cstr(name)?, path: sys::cstr(path)?, open: None })
     }
 
     /// An open directory itself.
     fn itself(&self, dir: Arc<OwnedFd>) -> Result<Place> {
         let path = sys::cstr(format!("/proc/self/fd/{}/.", dir.as_raw_fd()))?;
-        Ok(Place { dir, name: c".".into(), path })
+        Ok(Place { open: Some(dir.clone()), dir, name: c".".into(), path })
     }
 
     /// A path relative to the brick's root.
     pub(super) fn below(&self, path: &str) -> Result<Place> {
         let whole = [self.root.as_os_str().as_bytes(), b"/", path.as_bytes()].concat();
-        Ok(Place { dir: self.root_fd.clone(), name: sys::cstr(path)?, path: sys::cstr(whole)? })
+        Ok(Place { dir: self.root_fd.clone(), name: sys::cstr(path)?, path: sys::cstr(whole)?, open: None })
     }
 
     /// The brick's root.
     pub(super) fn root_place(&self) -> Place {
         let path = CString::new(self.root.as_os_str().as_bytes()).unwrap_or_default();
-        Place { dir: self.root_fd.clone(), name: c".".into(), path }
+        Place { dir: self.root_fd.clone(), name: c".".into(), path, open: Some(self.root_fd.clone()) }
     }
 
     /// A name in the directory with this gfid.
@@ -86,6 +132,14 @@ impl Store {
                 let kept = self.below(&format!("{PRIVATE}/unlink/{gfid}"))?;
                 kept.stat().map(|_| kept)
             }
+        }
+    }
+
+    /// The inode with this gfid, open if it is open already; for its figures and attributes only, as it may have no name.
+    pub(super) fn opened(&self, gfid: Gfid) -> Result<Place> {
+        match held(&self.files).get(&gfid).cloned() {
+            Some(file) => Ok(Place { open: Some(file), ..self.below("")? }),
+            None => self.inode(gfid),
         }
     }
 
@@ -129,18 +183,24 @@ impl Store {
         let opened = sys::open_at(place.dir(), &place.name, libc::O_RDWR | flags, 0);
         let read_only = || sys::open_at(place.dir(), &place.name, libc::O_RDONLY | flags, 0);
         let file = Arc::new(opened.or_else(|e| if e == libc::EACCES { read_only() } else { Err(e) })?);
+        self.keep_open(gfid, Some(file.clone()));
+        Ok(file)
+    }
+
+    /// Keeps a file open for the next who needs it.
+    pub(super) fn keep_open(&self, gfid: Gfid, file: Option<Arc<OwnedFd>>) {
         let mut files = held(&self.files);
         if files.len() >= OPEN {
             files.clear();
         }
-        files.insert(gfid, file.clone());
-        Ok(file)
+        files.extend(file.map(|file| (gfid, file)));
     }
 
     /// The inode is gone or elsewhere: what was open is open no more.
     pub(super) fn forget(&self, gfid: Gfid) {
         held(&self.dirs).remove(&gfid);
         held(&self.files).remove(&gfid);
+        held(&self.times).remove(&gfid);
     }
 
     /// Makes `.glusterfs/xx/yy`.
@@ -197,8 +257,8 @@ impl Store {
     /// One of the names of a file, as its `gfid2path` attributes tell.
     fn name_of(&self, place: &Place) -> Result<(Gfid, Vec<u8>)> {
         let prefix = self.key(xattr::GFID2PATH.as_bytes())?;
-        for key in sys::list_xattrs(&place.path)?.iter().filter(|k| k.starts_with(prefix.as_bytes())) {
-            let value = sys::get_xattr(&place.path, &sys::cstr(key.clone())?)?;
+        for key in place.attributes()?.iter().filter(|k| k.starts_with(prefix.as_bytes())) {
+            let value = place.attribute(&sys::cstr(key.clone())?)?;
             let parent = value.get(..36).and_then(|p| std::str::from_utf8(p).ok()).and_then(Gfid::parse);
             if let (Some(parent), Some(name)) = (parent, value.get(37..)) {
                 return Ok((parent, name.to_vec()));

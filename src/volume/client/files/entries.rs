@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{Files, Graph};
+use super::{Files, Graph, merged};
+use crate::volume::Happening;
 use crate::volume::client::set::Found;
+use crate::volume::client::tale;
 use crate::volume::gfid::Gfid;
 use crate::volume::hash;
 use crate::volume::layout::{Layout, Range};
@@ -28,6 +30,7 @@ impl Files {
         };
         match found {
             Ok(found) if found.inode.linkto.is_some() => self.follow(&graph, dir, name, &found),
+            Ok(found) if found.inode.iatt.is_dir() => Ok(merged(&graph, hashed.unwrap_or_default(), found)),
             Ok(found) => Ok(self.seen(hashed.unwrap_or_default(), found)),
             Err(libc::ENOENT) if hashed.is_some_and(|at| is_current(&layout, at, &graph)) => Err(libc::ENOENT),
             Err(libc::ENOENT | libc::ENOTCONN) => self.everywhere(&graph, dir, name, hashed),
@@ -85,7 +88,7 @@ impl Files {
         }
         let layout = self.layout(&graph, dir)?;
         let (mut all, mut errno, mut answered) = (Vec::new(), libc::ENOENT, false);
-        let mut seen = std::collections::HashSet::new();
+        let (mut seen, mut elsewhere) = (std::collections::HashSet::new(), Vec::new());
         for (i, set) in graph.sets.iter().enumerate() {
             match set.readdir(dir, true) {
                 Ok(entries) => {
@@ -97,6 +100,8 @@ impl Files {
                             .is_none_or(|at| at == i || graph.sets[at].ready().is_err()),
                         _ => true,
                     };
+                    // One that its own set lacks (it was made while the volume grew) is told by whichever has it, at the end.
+                    elsewhere.extend(entries.iter().filter(|e| e.kind == libc::DT_DIR && !belongs(e)).cloned());
                     for entry in entries.into_iter().filter(belongs) {
                         if let Some(inode) = entry.inode.as_ref().filter(|n| !n.iatt.is_dir()) {
                             self.known().places.insert(inode.gfid, i);
@@ -109,6 +114,7 @@ impl Files {
                 Err(e) => errno = e,
             }
         }
+        all.extend(elsewhere.into_iter().filter(|e| seen.insert(e.name.clone())));
         if answered { Ok(all) } else { Err(errno) }
     }
 
@@ -122,6 +128,10 @@ impl Files {
             return self.make_dir(&graph, dir, name, node);
         }
         let at = self.hashed(&graph, dir, name)?;
+        tale::aside(|volume| self.placed(&graph, volume, (dir, name), at));
+        tale::step("dht", "way-hashed", || {
+            vec![("hash", format!("0x{:08x}", hash::of_name(name))), ("subvolume", graph.name(at))]
+        });
         let gfid = node.gfid;
         let fop = Fop::Make { parent: dir, name: name.clone(), node: Box::new(node) };
         let made = inode(graph.sets[at].change_names(dir, name, &fop)?)?;
@@ -129,6 +139,20 @@ impl Files {
             self.known().places.insert(gfid, at);
         }
         Ok(made)
+    }
+
+    /// Where a name belongs, and why, for those who watch.
+    fn placed(&self, graph: &Graph, volume: String, (dir, name): (Gfid, &Bytes), at: usize) -> Option<Happening> {
+        let layout = self.layout(graph, dir).ok()?;
+        let range = |(i, r): (usize, &Option<Range>)| r.map(|r| (graph.name(i), r.start, r.stop));
+        Some(Happening::Placed {
+            volume,
+            dir: String::from_utf8_lossy(&self.path(graph, dir).ok()?).into_owned(),
+            name: String::from_utf8_lossy(name).into_owned(),
+            hash: hash::of_name(name),
+            subvolume: graph.name(at),
+            ranges: layout.0.iter().enumerate().filter_map(range).collect(),
+        })
     }
 
     /// A directory is made on the set that its name belongs to first, then on all others, each with its range.

@@ -1,6 +1,7 @@
 //! Names: what a copy of a directory missed is made there, what it should have lost is taken away.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
@@ -8,23 +9,30 @@ use super::{Healed, clear, decide, look};
 use crate::volume::client::set::{Set, lease};
 use crate::volume::client::wire::Call;
 use crate::volume::gfid::Gfid;
-use crate::volume::heal::Plan;
+use crate::volume::heal::{Choice, Plan, chosen};
 use crate::volume::replicate::{self, Blames, Kids};
 use crate::volume::rpc::{Change, Fop, Inode, Node, Reply};
 use crate::volume::xattr::Kind;
 
 /// Heals the names of a directory.
-pub(super) fn directory(set: &Set, gfid: Gfid, up: Kids, healed: &mut Healed) -> Result<(), i32> {
+pub(super) fn directory(
+    set: &Set,
+    gfid: Gfid,
+    up: Kids,
+    policy: Option<Choice>,
+    healed: &mut Healed,
+) -> Result<(), i32> {
     if decide(set, Kind::Entry, &look(set, gfid, up)?, None) == Plan::Nothing {
         return Ok(());
     }
     let entered = set.lease(&lease::names(gfid), lease::ALL)?;
-    let outcome = if entered.kids() & up == up { under_lock(set, gfid, up, healed) } else { Err(libc::ENOTCONN) };
+    let outcome =
+        if entered.kids() & up == up { under_lock(set, gfid, up, policy, healed) } else { Err(libc::ENOTCONN) };
     set.leave(entered);
     outcome
 }
 
-fn under_lock(set: &Set, gfid: Gfid, up: Kids, healed: &mut Healed) -> Result<(), i32> {
+fn under_lock(set: &Set, gfid: Gfid, up: Kids, policy: Option<Choice>, healed: &mut Healed) -> Result<(), i32> {
     let copies = look(set, gfid, up)?;
     let have: Kids = copies.iter().enumerate().filter(|(_, c)| c.is_some()).map(|(i, _)| i).collect();
     let (sources, from) = match decide(set, Kind::Entry, &copies, None) {
@@ -32,9 +40,7 @@ fn under_lock(set: &Set, gfid: Gfid, up: Kids, healed: &mut Healed) -> Result<()
         Plan::Merge => (have, have.iter().next().unwrap_or_default()),
         Plan::Copy { source, sinks } => (have - sinks, source),
     };
-    for name in names(set, gfid, have, sources, &copies)? {
-        one_name(set, gfid, &name, have, sources, healed)?;
-    }
+    all_names(set, gfid, names(set, gfid, have, sources, &copies)?, (have, sources), policy, healed)?;
     if let Some(right) = copies[from].as_ref() {
         let change = Change { mtime: Some(right.iatt.mtime), ctime: Some(right.iatt.ctime), ..Change::default() };
         set.wire.ask(have - sources, &[Fop::Setattr { gfid, change }]);
@@ -71,8 +77,46 @@ fn names(set: &Set, gfid: Gfid, have: Kids, sources: Kids, copies: &[Option<Inod
     Ok(all)
 }
 
+/// Makes all copies of a directory agree about these names, several at once.
+fn all_names(
+    set: &Set,
+    dir: Gfid,
+    names: BTreeSet<Bytes>,
+    (have, sources): (Kids, Kids),
+    policy: Option<Choice>,
+    healed: &mut Healed,
+) -> Result<(), i32> {
+    let todo = Mutex::new(names.into_iter());
+    let next = || todo.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        let mut own = Healed::default();
+        while let Some(name) = next() {
+            one_name(set, dir, &name, (have, sources), policy, &mut own)?;
+        }
+        Ok::<Healed, i32>(own)
+    };
+    let outcomes: Vec<Result<Healed, i32>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (1..set.wire.lanes()).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        threads.into_iter().map(|t| t.join().unwrap_or(Err(libc::EIO))).chain([own]).collect()
+    });
+    for own in outcomes {
+        let own = own?;
+        healed.newborn.extend(own.newborn);
+        healed.split.extend(own.split);
+    }
+    Ok(())
+}
+
 /// Makes all copies of a directory agree about one name.
-fn one_name(set: &Set, dir: Gfid, name: &Bytes, have: Kids, sources: Kids, healed: &mut Healed) -> Result<(), i32> {
+fn one_name(
+    set: &Set,
+    dir: Gfid,
+    name: &Bytes,
+    (have, sources): (Kids, Kids),
+    policy: Option<Choice>,
+    healed: &mut Healed,
+) -> Result<(), i32> {
     let fresh = Gfid::random();
     let found = set.ask_inode(have, &Fop::Lookup { parent: dir, name: name.clone(), fresh });
     if have.iter().any(|i| matches!(found[i], Err(e) if e != libc::ENOENT)) {
@@ -81,6 +125,11 @@ fn one_name(set: &Set, dir: Gfid, name: &Bytes, have: Kids, sources: Kids, heale
     let mut right: Vec<(usize, &Inode)> =
         sources.iter().filter_map(|i| found[i].as_ref().ok().map(|f| (i, f))).collect();
     right.dedup_by_key(|(_, inode)| inode.gfid);
+    if right.len() > 1
+        && let Some(favourite) = policy.and_then(|policy| favourite(&found, sources, policy))
+    {
+        right.retain(|(i, _)| *i == favourite);
+    }
     match right[..] {
         [] => {
             for kid in (have - sources).iter().filter(|i| found[*i].is_ok()) {
@@ -101,6 +150,35 @@ fn one_name(set: &Set, dir: Gfid, name: &Bytes, have: Kids, sources: Kids, heale
         _ => healed.split.push(Kind::Entry),
     }
     Ok(())
+}
+
+/// Which of several files of one name a choice picks.
+fn favourite(found: &[Result<Inode, i32>], among: Kids, choice: Choice) -> Option<usize> {
+    let copies: Vec<Option<&Inode>> = found.iter().map(|f| f.as_ref().ok()).collect();
+    let among = among.iter().filter(|i| copies[*i].is_some()).collect();
+    chosen(&copies, among, choice)
+}
+
+/// A name that is different files on different copies: keeps the one that a choice picks. Gives whether there was anything to
+/// choose (`None`: there was not).
+///
+/// # Errors
+/// EIO if the choice picks none; else as of the bricks.
+pub fn settle_name(set: &Set, dir: Gfid, name: &Bytes, choice: Choice) -> Result<Option<()>, i32> {
+    let up = set.ready()?;
+    let entered = set.lease(&lease::names(dir), lease::name_part(name))?;
+    let found = set.ask_inode(up, &Fop::Lookup { parent: dir, name: name.clone(), fresh: Gfid::random() });
+    let mut all: Vec<Gfid> = found.iter().flatten().map(|f| f.gfid).collect();
+    all.sort();
+    all.dedup();
+    let mut healed = Healed::default();
+    let outcome = match favourite(&found, up, choice) {
+        _ if all.len() < 2 => Ok(None),
+        None => Err(libc::EIO),
+        Some(from) => one_name(set, dir, name, (up, Kids::one(from)), None, &mut healed).map(Some),
+    };
+    set.leave(entered);
+    outcome
 }
 
 /// Makes a name on one copy as another one has it. What is new there is marked first, so that attributes and contents follow.
@@ -184,6 +262,6 @@ fn name_locked(set: &Set, parent: Gfid, name: &Bytes, up: Kids) -> Result<(), i3
     let mut healed = Healed::default();
     let have: Kids = dirs.iter().enumerate().filter(|(_, d)| d.is_some()).map(|(i, _)| i).collect();
     // Nobody is accused: whoever has the name is right.
-    one_name(set, parent, name, have, if accused { sources } else { have }, &mut healed)?;
+    one_name(set, parent, name, (have, if accused { sources } else { have }), None, &mut healed)?;
     if healed.split.is_empty() { Ok(()) } else { Err(libc::EIO) }
 }

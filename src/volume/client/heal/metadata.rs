@@ -38,6 +38,16 @@ fn under_lock(set: &Set, gfid: Gfid, up: Kids, choice: Option<Choice>, healed: &
 }
 
 fn copy(set: &Set, source: usize, from: &Inode, sinks: Kids) -> Result<(), i32> {
+    let right = xattrs(set, source, from.gfid)?;
+    for kid in sinks.iter() {
+        let fops = changes(from, &right, &xattrs(set, kid, from.gfid)?);
+        set.wire.exchange(vec![Call { kid, epoch: 0, fops }], &Bytes::new())[0].outcome()?;
+    }
+    Ok(())
+}
+
+/// What makes a copy with these attributes like the source.
+pub(super) fn changes(from: &Inode, right: &[(Blob, Blob)], theirs: &[(Blob, Blob)]) -> Vec<Fop> {
     let gfid = from.gfid;
     let is_link = from.iatt.kind() == libc::S_IFLNK;
     let change = Change {
@@ -48,29 +58,24 @@ fn copy(set: &Set, source: usize, from: &Inode, sinks: Kids) -> Result<(), i32> 
         mtime: Some(from.iatt.mtime),
         ctime: Some(from.iatt.ctime),
     };
-    let right = xattrs(set, source, gfid)?;
-    for kid in sinks.iter() {
-        let mut fops = vec![Fop::Setattr { gfid, change: change.clone() }];
-        let there = xattrs(set, kid, gfid)?;
-        let missing = right.iter().filter(|pair| !there.contains(pair));
-        fops.extend(missing.map(|(key, value)| Fop::Setxattr {
-            gfid,
-            key: key.clone(),
-            value: value.clone(),
-            flags: 0,
-        }));
-        let extra = there.iter().filter(|(key, _)| !right.iter().any(|(k, _)| k == key));
-        fops.extend(extra.map(|(key, _)| Fop::Removexattr { gfid, key: key.clone() }));
-        set.wire.exchange(vec![Call { kid, epoch: 0, fops }], &Bytes::new())[0].outcome()?;
-    }
-    Ok(())
+    let missing = right.iter().filter(|pair| !theirs.contains(pair)).cloned();
+    let set = missing.map(|(key, value)| Fop::Setxattr { gfid, key, value, flags: 0 });
+    let extra = theirs.iter().filter(|(key, _)| !right.iter().any(|(k, _)| k == key));
+    let remove = extra.map(|(key, _)| Fop::Removexattr { gfid, key: key.clone() });
+    // Times last: all else changes them.
+    set.chain(remove).chain([Fop::Setattr { gfid, change }]).collect()
 }
 
-/// The attributes that copies must agree on: those of users, and a directory's layout.
-pub(super) fn xattrs(set: &Set, kid: usize, gfid: Gfid) -> Result<Vec<(Blob, Blob)>, i32> {
+/// Of all attributes those that copies must agree on: those of users, and a directory's layout.
+pub(super) fn shared(all: &[(Blob, Blob)]) -> Vec<(Blob, Blob)> {
     let shared = |key: &[u8]| !xattr::is_internal(key) || key.starts_with(xattr::DHT.as_bytes());
+    all.iter().filter(|(k, _)| shared(k)).cloned().collect()
+}
+
+/// The attributes of a copy that all must agree on.
+pub(super) fn xattrs(set: &Set, kid: usize, gfid: Gfid) -> Result<Vec<(Blob, Blob)>, i32> {
     match set.wire.ask(Kids::one(kid), &[Fop::Xattrs { gfid, internal: true }])[0].1.last()? {
-        Reply::Xattrs(all) => Ok(all.iter().filter(|(k, _)| shared(k)).cloned().collect()),
+        Reply::Xattrs(all) => Ok(shared(all)),
         _ => Err(libc::EIO),
     }
 }

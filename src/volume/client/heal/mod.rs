@@ -5,20 +5,21 @@
 mod data;
 mod entry;
 mod metadata;
+mod small;
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
 use super::set::Set;
-use super::wire::Call;
+use super::wire::{Answer, Call};
 use crate::volume::gfid::Gfid;
 use crate::volume::heal::{Choice, Plan, plan};
 use crate::volume::replicate::{Blames, Kids};
-use crate::volume::rpc::{Domain, Fop, Inode, Lock, Xattrop};
+use crate::volume::rpc::{Domain, Fop, Inode, Lock, Reply, Xattrop};
 use crate::volume::xattr::{AFR, DIRTY, Kind, Pending};
 
-pub use entry::name;
+pub use entry::{name, settle_name};
 
 /// What became of one inode.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,12 +42,13 @@ impl Healed {
     }
 }
 
-/// Heals one inode; what comes into being by that is left to the caller ([`Healed::newborn`]).
+/// Heals one inode; what comes into being by that is left to the caller ([`Healed::newborn`]). `policy` resolves split-brain, also
+/// that of names which are different files on different copies.
 ///
 /// # Errors
 /// As of [`inode`].
-pub fn single(set: &Set, gfid: Gfid, majority: bool) -> Result<Healed, i32> {
-    one(set, gfid, None, majority)
+pub fn single(set: &Set, gfid: Gfid, policy: Option<Choice>, majority: bool) -> Result<Healed, i32> {
+    one(set, gfid, policy, policy, majority)
 }
 
 /// Heals one inode and whatever comes into being by that. Gives what became of it.
@@ -57,7 +59,7 @@ pub fn inode(set: &Set, gfid: Gfid, choice: Option<Choice>, majority: bool) -> R
     let mut total = Healed::default();
     let mut queue = VecDeque::from([gfid]);
     while let Some(next) = queue.pop_front() {
-        let healed = match one(set, next, choice.filter(|_| next == gfid), majority) {
+        let healed = match one(set, next, choice.filter(|_| next == gfid), None, majority) {
             Err(errno) if next == gfid => return Err(errno),
             Err(_) => continue,
             Ok(healed) => healed,
@@ -70,27 +72,43 @@ pub fn inode(set: &Set, gfid: Gfid, choice: Option<Choice>, majority: bool) -> R
     Ok(total)
 }
 
-fn one(set: &Set, gfid: Gfid, choice: Option<Choice>, majority: bool) -> Result<Healed, i32> {
+fn one(set: &Set, gfid: Gfid, choice: Option<Choice>, names: Option<Choice>, majority: bool) -> Result<Healed, i32> {
     let up = set.ready()?;
     if up != set.shape.all() && !majority {
         return Err(libc::ENOTCONN);
     }
     let lock = Lock { domain: Domain::Heal, gfid, name: None };
-    let taken = set.wire.ask(up, &[Fop::Lock { lock: lock.clone(), wait: false }]);
-    let free = taken.iter().all(|(_, a)| a.outcome().is_ok());
-    let outcome = if free { locked(set, gfid, choice, up) } else { Err(libc::EAGAIN) };
+    let taken = set.wire.ask(up, &[Fop::Lock { lock: lock.clone(), wait: false }, Fop::Stat { gfid }]);
+    let has = |a: &Answer| matches!(a.results.first(), Some(Ok(_)));
+    let mut copies: Vec<Option<Inode>> = vec![None; set.shape.len()];
+    for (kid, answer) in &taken {
+        copies[*kid] = match answer.last() {
+            Ok(Reply::Inode(inode)) => Some((**inode).clone()),
+            _ => None,
+        };
+    }
+    let free = taken.iter().all(|(_, a)| has(a));
+    let outcome = if free { locked(set, &copies, gfid, (choice, names), up) } else { Err(libc::EAGAIN) };
     let unlock = |(kid, _): &(usize, _)| Call { kid: *kid, epoch: 0, fops: vec![Fop::Unlock { lock: lock.clone() }] };
-    set.wire.post(taken.iter().filter(|(_, a)| a.outcome().is_ok()).map(unlock).collect());
+    set.wire.post(taken.iter().filter(|(_, a)| has(a)).map(unlock).collect());
     set.forget(gfid);
     outcome
 }
 
-fn locked(set: &Set, gfid: Gfid, choice: Option<Choice>, up: Kids) -> Result<Healed, i32> {
-    let copies = look(set, gfid, up)?;
+fn locked(
+    set: &Set,
+    copies: &[Option<Inode>],
+    gfid: Gfid,
+    (choice, names): (Option<Choice>, Option<Choice>),
+    up: Kids,
+) -> Result<Healed, i32> {
     let some = copies.iter().flatten().next().ok_or(libc::ENOENT)?;
     let mut healed = Healed::default();
+    if some.iatt.is_file() && small::heal(set, gfid, up, copies, &mut healed)? {
+        return Ok(healed);
+    }
     if some.iatt.is_dir() {
-        entry::directory(set, gfid, up, &mut healed)?;
+        entry::directory(set, gfid, up, names, &mut healed)?;
     }
     metadata::heal(set, gfid, up, choice, &mut healed)?;
     if some.iatt.is_file() {
@@ -115,16 +133,24 @@ fn decide(set: &Set, kind: Kind, copies: &[Option<Inode>], choice: Option<Choice
 /// Takes back, on every copy, what it held of this kind against those that are healed now, and what was undecided; a
 /// healed copy takes back all that it held. What is undecided stays so until every copy was looked at. Counters that grew since `copies` were read keep the difference.
 fn clear(set: &Set, gfid: Gfid, kind: Kind, copies: &[Option<Inode>], healed: Kids) {
+    clear_kinds(set, gfid, &[kind], copies, healed);
+}
+
+/// The same for several kinds at once.
+fn clear_kinds(set: &Set, gfid: Gfid, kinds: &[Kind], copies: &[Option<Inode>], healed: Kids) {
     let refs: Vec<Option<&Inode>> = copies.iter().map(Option::as_ref).collect();
     let blames = Blames::new(&set.shape, &refs);
     let here = blames.present();
+    let back = |pending: Pending| {
+        let some = kinds.iter().map(|kind| Pending::of(*kind, pending.get(*kind)).negated());
+        some.fold(Pending::default(), Pending::plus)
+    };
     let call = |kid: usize| {
-        let own = blames.dirty(kid).get(kind);
-        let dirty = (own > 0 && here == set.shape.all()).then(|| (DIRTY.to_string(), Pending::of(kind, own).negated()));
+        let dirty = Some(back(blames.dirty(kid))).filter(|_| here == set.shape.all());
         let held = (0..set.shape.len()).filter(|j| healed.has(*j) || (healed.has(kid) && here.has(*j)));
-        let held = held.map(|j| (j, blames.pending(kid, j).get(kind))).filter(|(_, n)| *n > 0);
-        let held = held.map(|(j, n)| (format!("{AFR}{}", set.shape.slots[j]), Pending::of(kind, n).negated()));
-        let add: Vec<_> = held.chain(dirty).collect();
+        let held = held.map(|j| (format!("{AFR}{}", set.shape.slots[j]), back(blames.pending(kid, j))));
+        let all = held.chain(dirty.map(|d| (DIRTY.to_string(), d)));
+        let add: Vec<_> = all.filter(|(_, pending)| !pending.is_zero()).collect();
         (!add.is_empty()).then(|| Call { kid, epoch: 0, fops: vec![Fop::Xattrop(Xattrop { gfid, add, name: None })] })
     };
     set.wire.exchange(here.iter().filter_map(call).collect(), &Bytes::new());

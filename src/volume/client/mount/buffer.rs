@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use crate::volume::client::session::Session;
+use crate::volume::client::tale::{self, Told};
 use crate::volume::gfid::Gfid;
 
 /// The largest piece that is sent.
@@ -35,6 +36,8 @@ struct Buffer {
 
 #[derive(Default)]
 struct State {
+    /// The tale of what is gathered.
+    told: Option<Told>,
     gathering: Option<(u64, Vec<u8>)>,
     flying: Vec<(u64, u64)>,
     error: Option<i32>,
@@ -42,6 +45,7 @@ struct State {
 
 struct Piece {
     gfid: Gfid,
+    told: Option<Told>,
     buffer: Arc<Buffer>,
     offset: u64,
     data: Bytes,
@@ -86,6 +90,7 @@ impl Buffers {
             Some((_, piece)) => piece.extend_from_slice(data),
             None => state.gathering = Some((offset, data.to_vec())),
         }
+        state.told = tale::told();
         if state.gathering.as_ref().is_some_and(|(_, piece)| piece.len() >= PIECE) {
             drop(self.launch(gfid, &buffer, state));
         }
@@ -96,7 +101,8 @@ impl Buffers {
     fn launch<'a>(&self, gfid: Gfid, buffer: &'a Arc<Buffer>, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let (mut state, piece) = take_off(buffer, state, WINDOW);
         if let Some((offset, data)) = piece {
-            let piece = Piece { gfid, buffer: buffer.clone(), offset, data };
+            let told = state.told.take();
+            let piece = Piece { gfid, told, buffer: buffer.clone(), offset, data };
             if self.queue.send(piece).is_err() {
                 state.error = Some(libc::EIO);
             }
@@ -110,10 +116,11 @@ impl Buffers {
     /// Of any write since the last error was told.
     pub fn flush(&self, gfid: Gfid) -> Result<(), i32> {
         let Some(buffer) = self.buffer(gfid) else { return Ok(()) };
-        let (state, piece) = take_off(&buffer, guard(&buffer.state), usize::MAX);
+        let (mut state, piece) = take_off(&buffer, guard(&buffer.state), usize::MAX);
+        let told = state.told.take();
         drop(state);
         if let Some((offset, data)) = piece {
-            carry(&self.session, &Piece { gfid, buffer: buffer.clone(), offset, data });
+            carry(&self.session, &Piece { gfid, told, buffer: buffer.clone(), offset, data });
         }
         let state = guard(&buffer.state);
         let mut state =
@@ -165,7 +172,10 @@ fn take_off<'a>(
 }
 
 fn carry(session: &Session, piece: &Piece) {
+    let telling = session.teller.resume(piece.told.clone());
+    tale::step("write-behind", "way-sends", || vec![("size", piece.data.len().to_string())]);
     let outcome = session.files.write(piece.gfid, piece.offset, &piece.data);
+    drop(telling);
     let mut state = guard(&piece.buffer.state);
     let end = piece.offset + piece.data.len() as u64;
     if let Some(i) = state.flying.iter().position(|f| *f == (piece.offset, end)) {

@@ -22,25 +22,56 @@ pub struct Known {
     pub kept: bool,
     /// The copy that a person chose to read in split-brain.
     pub choice: Option<usize>,
+    /// The generation of connections in which the kernel last began to cache its contents; 0: never.
+    pub cached_in: u64,
 }
 
 /// The entries of an open directory, as they were when it was first read.
 pub type Listing = std::sync::Arc<Vec<crate::volume::rpc::Entry>>;
 
+/// How many new identities share a directory of handles: bricks need not make a directory for each new file, and what was made
+/// together lies together.
+const LITTER: u32 = 512;
+
 /// Numbers, and open directories.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Inodes {
+    root: Gfid,
+    /// Where the next handles go, and how many more go there.
+    nest: Mutex<([u8; 2], u32)>,
     by_number: Mutex<HashMap<u64, Known>>,
     open: std::sync::atomic::AtomicUsize,
     listings: Mutex<(u64, HashMap<u64, Listing>)>,
 }
 
 impl Inodes {
-    /// Knows the root.
-    pub fn new() -> Self {
-        let inodes = Self::default();
-        inodes.learn(Gfid::ROOT, true);
+    /// Knows the root of the mount: the volume's, or a directory of it.
+    pub fn new(root: Gfid) -> Self {
+        let inodes = Self {
+            root,
+            nest: <_>::default(),
+            by_number: <_>::default(),
+            open: <_>::default(),
+            listings: <_>::default(),
+        };
+        inodes.learn(root, true);
         inodes
+    }
+
+    /// The identity of something new.
+    pub fn newborn(&self) -> Gfid {
+        let mut nest = self.nest.lock().unwrap_or_else(PoisonError::into_inner);
+        if nest.1 == 0 {
+            let random = Gfid::random().0;
+            *nest = ([random[0], random[1]], LITTER);
+        }
+        nest.1 -= 1;
+        Gfid::beside(nest.0)
+    }
+
+    /// What the kernel calls an inode; the root of a mount is always 1.
+    pub fn number(&self, gfid: Gfid) -> u64 {
+        if gfid == self.root { 1 } else { gfid.ino() }
     }
 
     fn by_number(&self) -> MutexGuard<'_, HashMap<u64, Known>> {
@@ -49,8 +80,8 @@ impl Inodes {
 
     /// The kernel is told of an inode.
     pub fn learn(&self, gfid: Gfid, is_dir: bool) {
-        let fresh = Known { gfid, is_dir, lookups: 0, open: 0, kept: false, choice: None };
-        self.by_number().entry(gfid.ino()).or_insert(fresh).lookups += 1;
+        let fresh = Known { gfid, is_dir, lookups: 0, open: 0, kept: false, choice: None, cached_in: 0 };
+        self.by_number().entry(self.number(gfid)).or_insert(fresh).lookups += 1;
     }
 
     /// The kernel forgets it.

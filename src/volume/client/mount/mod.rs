@@ -1,13 +1,19 @@
 //! The mount: a volume as a file system of this machine, through FUSE.
 //!
 //! The kernel caches names, figures and contents; what another client changes is told by the bricks and taken out of the kernel's
-//! caches by a thread of its own ([`Mounted::heed`]), so that two mounts of a volume see the same. Locks of processes (fcntl, flock) are kept
-//! by the kernel of each mount and not known to other mounts.
+//! caches by a thread of its own ([`Mounted::heed`]), so that two mounts of a volume see the same. Locks of processes (fcntl, flock) are held on
+//! the bricks ([`locks`]).
 
+mod attr;
 mod buffer;
+mod contents;
 mod fs;
 mod inodes;
+mod listing;
+mod locks;
+mod names;
 mod virtuals;
+mod xattrs;
 
 use std::ffi::CString;
 use std::fs::OpenOptions;
@@ -28,6 +34,9 @@ use super::session::{Notice, Session};
 use crate::volume::gfid::Gfid;
 use crate::volume::rpc::Fop;
 
+/// The largest read that the kernel may send.
+const MAX_READ: usize = 1 << 20;
+
 /// How long the kernel may believe what it was told.
 #[derive(Debug, Clone, Copy)]
 pub struct Ttl {
@@ -46,6 +55,8 @@ pub struct MountOptions {
     pub source: String,
     /// `ro`.
     pub read_only: bool,
+    /// A directory of the volume to mount instead of its root.
+    pub subdir: Option<String>,
     /// Time-outs.
     pub ttl: Ttl,
 }
@@ -55,6 +66,7 @@ pub struct Mounted {
     session: Arc<Session>,
     buffers: Buffers,
     inodes: Inodes,
+    locks: locks::Locks,
     ttl: Ttl,
     notifier: OnceLock<Notifier>,
 }
@@ -75,7 +87,7 @@ impl Mounted {
 
     fn invalidate(&self, gfid: Gfid, name: Option<&Bytes>) {
         let Some(notifier) = self.notifier.get() else { return };
-        let number = INodeNo(gfid.ino());
+        let number = INodeNo(self.inodes.number(gfid));
         // The kernel may not know it (any more): then there is nothing to do.
         let _ = match name {
             Some(name) => notifier
@@ -88,9 +100,24 @@ impl Mounted {
     /// Takes what changed out of the kernel's caches.
     fn heed(&self, news: &Notice) {
         match news {
+            Notice::Freed => self.locks.ring(),
             Notice::Changed(gfid, name) => self.invalidate(*gfid, name.as_ref()),
-            Notice::Brick { usable: true, .. } => {}
-            Notice::Brick { usable: false, .. } | Notice::Volume => {
+            Notice::Gone(gfid, brick) => {
+                let number = self.inodes.number(*gfid);
+                let open = self.inodes.with(number, |k| {
+                    k.kept = k.open > 0;
+                    k.kept
+                });
+                if open != Some(true) {
+                    self.session.let_go(*gfid, *brick);
+                }
+                self.invalidate(*gfid, None);
+            }
+            // A brick that went leaves good copies behind.
+            Notice::Brick { up: false, usable: true, .. } => {}
+            // One that came may show that copies accuse each other, and what was changed on it meanwhile was told to nobody.
+            Notice::Brick { .. } | Notice::Volume => {
+                self.locks.restore(&self.session);
                 for number in self.inodes.all() {
                     if let Ok(known) = self.inodes.get(number) {
                         self.invalidate(known.gfid, None);
@@ -112,15 +139,26 @@ pub fn serve(
 ) -> io::Result<()> {
     let (news, heard) = channel();
     let session = start(news)?;
-    let buffers = Buffers::new(session.clone())?;
-    let mounted =
-        Arc::new(Mounted { session, buffers, inodes: Inodes::new(), ttl: options.ttl, notifier: OnceLock::new() });
+    let root = match &options.subdir {
+        Some(dir) => session.files.directory(dir.as_bytes()).map_err(io::Error::from_raw_os_error)?,
+        None => Gfid::ROOT,
+    };
+    let (buffers, inodes) = (Buffers::new(session.clone())?, Inodes::new(root));
+    let mounted = Arc::new(Mounted {
+        session,
+        buffers,
+        inodes,
+        locks: <_>::default(),
+        ttl: options.ttl,
+        notifier: OnceLock::new(),
+    });
     let fd = mount(options)?;
     let mut config = fuser::Config::default();
     config.acl = SessionACL::All;
     config.n_threads = Some(8);
     let fuse = fuser::Session::from_fd(fs::Fs(mounted.clone()), fd, SessionACL::All, config);
     let fuse = fuse.inspect_err(|_| unmount(&options.point))?;
+    read_ahead(&options.point);
     let _ = mounted.notifier.set(fuse.notifier());
     let own = mounted.clone();
     std::thread::Builder::new().name("heed".into()).spawn(move || heed_all(&own, &heard))?;
@@ -143,7 +181,7 @@ fn mount(options: &MountOptions) -> io::Result<OwnedFd> {
     // SAFETY: these cannot fail.
     let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
     let data = format!(
-        "fd={},rootmode=40000,user_id={uid},group_id={gid},default_permissions,allow_other,max_read=131072",
+        "fd={},rootmode=40000,user_id={uid},group_id={gid},default_permissions,allow_other,max_read={MAX_READ}",
         device.as_raw_fd()
     );
     let (source, point) = (c(options.source.as_bytes())?, c(options.point.as_os_str().as_bytes())?);
@@ -153,7 +191,19 @@ fn mount(options: &MountOptions) -> io::Result<OwnedFd> {
     let outcome = unsafe {
         libc::mount(source.as_ptr(), point.as_ptr(), c"fuse.glusterfs".as_ptr(), flags, data.as_ptr().cast())
     };
-    if outcome == 0 { Ok(device.into()) } else { Err(io::Error::last_os_error()) }
+    if outcome != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(device.into())
+}
+
+/// Lets the kernel read ahead as much as it may read at once. Only root may say so; without it, reading goes in smaller steps.
+fn read_ahead(point: &Path) {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let at_point = |line: &&str| line.split(' ').nth(4) == point.to_str();
+    if let Some(device) = table.lines().filter(at_point).next_back().and_then(|l| l.split(' ').nth(2)) {
+        let _ = std::fs::write(format!("/sys/class/bdi/{device}/read_ahead_kb"), (MAX_READ >> 10).to_string());
+    }
 }
 
 fn unmount(point: &Path) {

@@ -1,9 +1,12 @@
 //! Transactions: a change of all copies.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use bytes::Bytes;
 
 use super::lease::{self, Entered, Part};
 use super::{Known, Set};
+use crate::volume::client::tale;
 use crate::volume::client::wire::{Answer, Call};
 use crate::volume::gfid::Gfid;
 use crate::volume::replicate::{self, Kids, Verdict};
@@ -25,7 +28,12 @@ impl Set {
     /// # Errors
     /// ENOTCONN without enough copies, EIO in split-brain, else what the bricks say.
     pub fn change_data(&self, gfid: Gfid, part: Part, fop: Fop, payload: &Bytes) -> Result<Iatt, i32> {
-        let entered = self.leases.enter(&*self.wire, &self.shape, &lease::inode(gfid), part, true)?;
+        // A single copy has nobody who could miss something.
+        let noting = self.shape.len() > 1;
+        let entered = self.leases.enter(&*self.wire, &self.shape, &lease::inode(gfid), part, noting)?;
+        // What is looked up from here on is not kept until the change is there.
+        self.forgotten.fetch_add(1, Relaxed);
+        self.quick().forget(gfid);
         if let Err(none) = entered.good.data {
             self.leases.release(&*self.wire, &self.shape, entered);
             return Err(none.errno());
@@ -34,7 +42,9 @@ impl Set {
             let note = entered.unnoted.has(kid).then(|| Fop::Xattrop(replicate::before(gfid, Kind::Data)));
             note.into_iter().chain([fop.clone()]).collect()
         });
+        self.tell_begin(&entered, entered.unnoted, &fop);
         let (answers, verdict) = self.carry_out(&entered, Kind::Data, calls, payload);
+        self.tell_end(verdict);
         let (ended, outcome) = match verdict {
             Verdict::Done { on } => match self.accuse(&entered, on) {
                 Ok(on) => (Ok(on), self.believed(&answers, on).and_then(Reply::iatt).ok_or(libc::EIO)),
@@ -45,6 +55,8 @@ impl Set {
         };
         let (Ok(on) | Err(on)) = ended;
         self.unread(gfid, self.shape.all() - on);
+        self.forgotten.fetch_add(1, Relaxed);
+        self.quick().forget(gfid);
         self.leases.leave(&*self.wire, &self.shape, entered, Kind::Data, ended);
         outcome
     }
@@ -209,7 +221,9 @@ impl Set {
             let own = newborn.filter(|n| n.lock).map(|n| Fop::Lock { lock: lease::inode(n.gfid), wait: false });
             note.into_iter().chain([fop.clone()]).chain(born).chain(own).collect()
         });
+        self.tell_begin(&entered, if noted { entered.kids() } else { Kids::NONE }, fop);
         let (answers, verdict) = self.carry_out(&entered, kind, calls, &Bytes::new());
+        self.tell_end(verdict);
         if let (Verdict::Done { on }, Some(born)) = (verdict, newborn) {
             self.newborn(born, &entered, on);
         }
@@ -218,6 +232,35 @@ impl Set {
         let ended = if let Verdict::Done { on } = verdict { on } else { self.shape.all() };
         self.leases.leave(&*self.wire, &self.shape, entered, kind, Ok(ended));
         outcome
+    }
+
+    /// For those who watch: what is sent to whom, and what is noted first.
+    fn tell_begin(&self, entered: &Entered, noted: Kids, fop: &Fop) {
+        if self.shape.len() > 1 {
+            let note = if noted.is_empty() { "way-copies" } else { "way-pre-op" };
+            tale::step("afr", note, || {
+                let (count, of) = (entered.kids().count().to_string(), self.shape.len().to_string());
+                vec![("fop", fop.name().into()), ("count", count), ("of", of), ("on", self.slots(entered.kids()))]
+            });
+        }
+    }
+
+    /// For those who watch: where it happened, and who missed it.
+    fn tell_end(&self, verdict: Verdict) {
+        if self.shape.len() > 1 {
+            let (note, who) = match verdict {
+                Verdict::Done { on } if on == self.shape.all() => ("way-done", on),
+                Verdict::Done { on } => ("way-missed", self.shape.all() - on),
+                Verdict::Doubtful { on, .. } => ("way-too-few", on),
+                Verdict::Refused(_) => ("way-refused", Kids::NONE),
+            };
+            tale::step("afr", note, || vec![("who", self.slots(who))]);
+        }
+    }
+
+    fn slots(&self, kids: Kids) -> String {
+        let names: Vec<&str> = kids.iter().map(|i| self.shape.slots[i].as_str()).collect();
+        names.join(" ")
     }
 
     /// Something new: everybody who has it may be read, and its lock is ours.

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::super::tale;
 use super::super::wire::{Answer, Call, Wire};
 use crate::volume::replicate::{self, Blames, Kids, NoCopy, Shape};
 use crate::volume::rpc::{Domain, Fop, Inode, Lock, Reply};
@@ -271,6 +272,11 @@ impl Leases {
         }
     }
 
+    /// Whether something was noted as begun under a lock that is held, and not ended.
+    pub fn has_begun(&self, lock: &Lock) -> bool {
+        self.table().get(lock).is_some_and(|l| l.phase == Phase::Held && !l.noted.is_empty())
+    }
+
     /// Gives one lock back if it is not in use.
     pub fn settle(&self, wire: &dyn Wire, shape: &Shape, lock: &Lock) {
         let table = self.table();
@@ -344,6 +350,10 @@ impl Lease {
 /// Takes a lock on every brick that is up: all at once, and if somebody is in the way, one after the other in the order of the
 /// bricks, so that two clients never wait for each other. With the lock comes what each copy says of itself.
 fn take(wire: &dyn Wire, shape: &Shape, lock: &Lock) -> Result<(Vec<u64>, Good), i32> {
+    if shape.len() > 1 {
+        let note = if lock.domain == Domain::Entry { "way-entrylk" } else { "way-inodelk" };
+        tale::step("afr", note, Vec::new);
+    }
     let epochs = wire.epochs();
     let up: Vec<usize> = (0..epochs.len()).filter(|i| epochs[*i] > 0).collect();
     let ask =

@@ -27,12 +27,16 @@ impl Set {
         let up = self.ready()?;
         let moment = self.moment();
         let fop = Fop::Lookup { parent, name: name.clone(), fresh: Gfid::random() };
-        if let Some(found) = self.trusting(moment, up, parent, &fop) {
+        // One copy is believed when it has a name, never when it has not; where names were missing, they may well be again.
+        if !self.was_missing(parent)
+            && let Some(found) = self.trusting(moment, up, parent, &fop)
+        {
             return found;
         }
         let copies = self.ask_inode(up, &fop);
         let absent: Kids =
             copies.iter().enumerate().filter(|(_, c)| matches!(c, Err(libc::ENOENT))).map(|(i, _)| i).collect();
+        self.note_missing(parent, absent == up);
         let present: Vec<Option<&Inode>> = copies.iter().map(|c| c.as_ref().ok()).collect();
         let has: Kids = present.iter().enumerate().filter(|(_, c)| c.is_some()).map(|(i, _)| i).collect();
         if has.is_empty() {
@@ -53,10 +57,17 @@ impl Set {
             return None;
         }
         let kid = self.preferred(gfid, up - self.shape.arbiters)?;
-        let answers = self.wire.ask(Kids::one(kid), std::slice::from_ref(fop));
-        let Ok(Reply::Inode(inode)) = answers[0].1.last() else { return None };
+        let content = (matches!(fop, Fop::Lookup { .. }) && self.quick().is_wanted())
+            .then_some(Fop::Content { most: super::quick::SMALL });
+        let fops: Vec<Fop> = [fop.clone()].into_iter().chain(content).collect();
+        let (_, mut answer) = self.wire.ask(Kids::one(kid), &fops).swap_remove(0);
+        let data = std::mem::take(&mut answer.data);
+        let Some(Ok(Reply::Inode(inode))) = answer.results.first() else { return None };
         if !inode.blame.iter().all(|(slot, _)| slot == "dirty") {
             return None;
+        }
+        if !data.is_empty() {
+            self.keep(moment, inode.gfid, data);
         }
         let data = up - self.shape.arbiters;
         self.remember(moment, inode.gfid, Known { generation: moment.0, data: Ok(data), metadata: Ok(up) });

@@ -4,12 +4,16 @@
 //! * [`change`]: what changes copies: lock, note, do it everywhere, note who missed it.
 //! * [`look`]: names and inodes: ask the copies, weigh what they say, remember who may be read.
 //! * [`read`]: contents, from a copy that nobody accuses.
+//! * [`quick`]: small files that come with their names.
+//! * [`hold`]: locks of processes.
 //!
 //! All of it talks to bricks through a [`Wire`], and decides by [`crate::volume::replicate`]; so it runs in a simulator as well.
 
 mod change;
+mod hold;
 pub mod lease;
 mod look;
+mod quick;
 mod read;
 
 use std::collections::HashMap;
@@ -17,7 +21,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use self::lease::Leases;
+use super::tale;
 use super::wire::Wire;
 use crate::volume::gfid::Gfid;
 use crate::volume::replicate::{Kids, NoCopy, Shape};
@@ -38,6 +45,9 @@ pub struct Set {
     pub near: Option<usize>,
     leases: Leases,
     known: Mutex<HashMap<Gfid, Known>>,
+    /// The directory in which a name was last found missing.
+    missing: Mutex<Option<Gfid>>,
+    quick: Mutex<quick::Quick>,
     /// Counts what was forgotten: what was asked before that and answered after it is not remembered.
     forgotten: AtomicU64,
 }
@@ -53,7 +63,8 @@ struct Known {
 impl Set {
     /// A set over a wire.
     pub fn new(shape: Shape, wire: Arc<dyn Wire>, near: Option<usize>) -> Self {
-        Self { shape, wire, near, leases: Leases::default(), known: Mutex::default(), forgotten: AtomicU64::new(0) }
+        let (leases, known, missing, quick) = (<_>::default(), <_>::default(), <_>::default(), <_>::default());
+        Self { shape, wire, near, leases, known, missing, quick, forgotten: AtomicU64::new(0) }
     }
 
     /// Whether enough bricks are up.
@@ -73,6 +84,11 @@ impl Set {
     pub fn forget(&self, gfid: Gfid) {
         self.forgotten.fetch_add(1, Relaxed);
         self.known().remove(&gfid);
+        self.quick().forget(gfid);
+    }
+
+    fn quick(&self) -> MutexGuard<'_, quick::Quick> {
+        self.quick.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Another client wants a lock.
@@ -87,7 +103,20 @@ impl Set {
 
     /// Nobody has the file open any more: ends what was begun and gives the lock back.
     pub fn settle(&self, gfid: Gfid) {
-        self.leases.settle(&*self.wire, &self.shape, &lease::inode(gfid));
+        let lock = lease::inode(gfid);
+        if self.shape.len() > 1 && self.leases.has_begun(&lock) {
+            tale::step("afr", "way-post-op", Vec::new);
+        }
+        self.leases.settle(&*self.wire, &self.shape, &lock);
+    }
+
+    /// Whether the last name that was asked for in this directory was missing.
+    fn was_missing(&self, dir: Gfid) -> bool {
+        *self.missing.lock().unwrap_or_else(PoisonError::into_inner) == Some(dir)
+    }
+
+    fn note_missing(&self, dir: Gfid, is_missing: bool) {
+        *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = is_missing.then_some(dir);
     }
 
     /// The moment at which something is asked.
@@ -107,6 +136,14 @@ impl Set {
 }
 
 impl Set {
+    /// Contents came along with a name; they are kept unless something was forgotten since it was asked for.
+    fn keep(&self, moment: (u64, u64), gfid: Gfid, content: Bytes) {
+        let mut quick = self.quick();
+        if self.forgotten.load(Relaxed) == moment.1 {
+            quick.put(gfid, content, moment.0);
+        }
+    }
+
     fn remember(&self, moment: (u64, u64), gfid: Gfid, known: Known) {
         let mut all = self.known();
         if all.len() >= KNOWN {

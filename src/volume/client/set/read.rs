@@ -17,7 +17,15 @@ impl Set {
             Some(kid) => Kids::one(kid),
             None => self.knowing(gfid)?.data.map_err(NoCopy::errno)?,
         };
-        self.ask_one(gfid, readable, &Fop::Read { gfid, offset, size }).map(|(_, data)| data)
+        let quick = || self.quick().read(gfid, offset, size, self.wire.generation());
+        if let Some(part) = quick().filter(|_| choice.is_none()) {
+            return Ok(part);
+        }
+        let (_, data) = self.ask_one(gfid, readable, &Fop::Read { gfid, offset, size })?;
+        if offset == 0 && data.len() <= super::quick::SMALL as usize {
+            self.quick().missed();
+        }
+        Ok(data)
     }
 
     /// The target of a symbolic link, a value, a position: whatever one good copy can tell.

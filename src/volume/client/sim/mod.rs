@@ -256,7 +256,7 @@ impl Sim {
                         set.forget(gfid);
                     }
                 }
-                ToClient::Blaming(_) => {}
+                ToClient::Gone { .. } | ToClient::Freed { .. } | ToClient::Blaming(_) => {}
             }
         }
         self.changed.notify_all();

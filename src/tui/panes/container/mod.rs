@@ -1,4 +1,7 @@
-//! The containers: state, what their room is made of, what is mounted in it, who is in it.
+//! The containers: state, what their room is made of, what is mounted in it, who is in it; for one on a union also who
+//! has what ([`columns`]).
+
+mod columns;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -16,7 +19,7 @@ pub const PANE: Pane = Pane {
     id: PaneId::Container,
     name: "container",
     matters: |world| !world.container.containers.is_empty(),
-    status: super::no_status,
+    status: |scene| if on_a_union(scene) { scene.tr("union-legend") } else { String::new() },
     view,
     lines: Some(Lines {
         count: |scene, width| lines(scene, width.into()).len(),
@@ -34,6 +37,12 @@ fn view(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     }
     let total = lines(scene, area.width.into()).len();
     view_lines(scene, &PANE, scene.ui.container_scroll.first(total, area.height.into()), area, buffer);
+}
+
+/// Whether a container's root is a union.
+fn on_a_union(scene: &Scene<'_>) -> bool {
+    let mut rooms = scene.world.container.containers.values().filter_map(|container| container.room.as_ref());
+    rooms.any(|room| scene.world.union.mounts.contains_key(&room.rootfs))
 }
 
 /// The whole pane.
@@ -65,22 +74,39 @@ fn one(scene: &Scene<'_>, name: &str, container: &Container, width: usize) -> Ve
         }
     };
     if let Some(room) = &container.room {
-        room_rows(room, &mut row);
+        room_rows(room, container.wrote.as_ref(), scene, &mut row);
     }
     let process = |(pid, command): &(i32, String)| format!("{pid} {command}");
     let list = container.processes.iter().map(process).collect::<Vec<_>>().join("   ");
+    let more = container.process_count.saturating_sub(container.processes.len());
+    let list = if more > 0 { format!("{list}   +{more}") } else { list };
     row("container-processes", Paint::Text, list);
     let attached = container.attached.iter().map(|(pid, command)| format!("{pid} {}", command.join(" ")));
     row("container-attached", Paint::Accent, attached.collect::<Vec<_>>().join("   "));
+    let union = container.room.as_ref().and_then(|room| scene.world.union.mounts.get(&room.rootfs));
+    lines.extend(union.map_or_else(Vec::new, |mount| columns::lines(scene, name, mount, width)));
     lines.push(Line::default());
     lines
 }
 
 /// What the room is made of. What lies under a mount is told by the type that is really there.
-fn room_rows(room: &Room, row: &mut dyn FnMut(&str, Paint, String)) {
+fn room_rows(
+    room: &Room,
+    wrote: Option<&(String, u64, u64)>,
+    scene: &Scene<'_>,
+    row: &mut dyn FnMut(&str, Paint, String),
+) {
     let layered = room.fstype.starts_with("fuse.") || room.fstype == "overlay";
     let paint = if layered { Paint::Good } else { Paint::Text };
     row("container-root", paint, format!("{}  {}", room.fstype, room.rootfs));
+    for layer in &room.layers {
+        let own = wrote.filter(|(branch, ..)| layer.rsplit_once('=').is_some_and(|(path, _)| path == branch));
+        let held = own.map(|(_, bytes, names)| {
+            let counts = [("bytes", size(*bytes).into()), ("names", (*names).into())];
+            format!("  {}", scene.ui.texts.with("container-wrote", &counts))
+        });
+        row("container-layer", Paint::Text, format!("{layer}{}", held.unwrap_or_default()));
+    }
     for mount in &room.mounts {
         let text = format!("{}  {}  <- {}", mount.target, mount.fstype, mount.source);
         let volume = mount.fstype == "fuse.glusterfs";

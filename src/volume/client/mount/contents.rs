@@ -1,0 +1,134 @@
+//! Contents: what is opened, read, written, made safe, closed.
+
+use std::ffi::OsStr;
+
+use bytes::Bytes;
+use fuser::{FileAttr, FopenFlags, INodeNo, LockOwner, OpenFlags};
+
+use super::fs::Fs;
+use crate::volume::client::tale::{self, Telling};
+use crate::volume::gfid::Gfid;
+use crate::volume::rpc::{Fop, Node, Reply};
+
+impl Fs {
+    pub(super) fn open_file(&self, ino: INodeNo, flags: OpenFlags) -> Result<FopenFlags, i32> {
+        let known = self.0.inodes.get(ino.0)?;
+        self.0.inodes.open(ino.0);
+        if flags.0 & libc::O_TRUNC != 0 {
+            self.0.buffers.flush(known.gfid)?;
+            self.0.session.files.truncate(known.gfid, 0)?;
+        }
+        Ok(self.caching(ino))
+    }
+
+    /// Whether the kernel may answer reads from what it has of a file: only as long as it is the same bricks that it came
+    /// from. (When one comes back, copies may turn out to accuse each other.)
+    fn caching(&self, ino: INodeNo) -> FopenFlags {
+        let now = self.0.session.generation();
+        let same = self.0.inodes.with(ino.0, |k| std::mem::replace(&mut k.cached_in, now) == now);
+        if same == Some(true) { FopenFlags::FOPEN_KEEP_CACHE } else { FopenFlags::empty() }
+    }
+
+    pub(super) fn create_file(
+        &self,
+        (parent, name): (INodeNo, &OsStr),
+        node: Node,
+        flags: i32,
+    ) -> Result<(FileAttr, FopenFlags), i32> {
+        match self.make(parent, name, node) {
+            // Another mount was faster, and both may have it.
+            Err(libc::EEXIST) if flags & libc::O_EXCL == 0 => {
+                let attr = self.lookup_entry(parent, name)?;
+                Ok((attr, self.open_file(attr.ino, OpenFlags(flags))?))
+            }
+            Err(errno) => Err(errno),
+            Ok(attr) => {
+                self.0.inodes.open(attr.ino.0);
+                self.caching(attr.ino);
+                Ok((attr, FopenFlags::FOPEN_KEEP_CACHE))
+            }
+        }
+    }
+
+    pub(super) fn close_file(&self, ino: INodeNo) {
+        let Some(known) = self.0.inodes.close(ino.0) else { return };
+        let _ = self.0.buffers.flush(known.gfid);
+        self.0.buffers.forget(known.gfid);
+        let told = self.0.session.teller.take(known.gfid);
+        let _telling = self.0.session.teller.resume(told);
+        self.0.session.files.settle(known.gfid);
+        self.0.session.tell_copies(known.gfid);
+        if known.kept {
+            self.0.session.files.close(known.gfid);
+        }
+        self.0.inodes.forget(ino.0, 0);
+    }
+
+    pub(super) fn read_file(&self, ino: INodeNo, offset: u64, size: u32) -> Result<Bytes, i32> {
+        let known = self.0.inodes.get(ino.0)?;
+        self.0.buffers.flush(known.gfid)?;
+        self.0.session.files.read(known.gfid, offset, size, known.choice)
+    }
+
+    pub(super) fn write_file(&self, ino: INodeNo, offset: u64, data: &[u8], flags: OpenFlags) -> Result<u32, i32> {
+        let gfid = self.gfid(ino)?;
+        let _telling = self.tell_write(gfid, offset, data.len());
+        self.0.buffers.write(gfid, offset, data)?;
+        tale::step("write-behind", "way-buffered", Vec::new);
+        // O_SYNC and O_DSYNC: not answered before it is safe.
+        if flags.0 & libc::O_DSYNC != 0 {
+            self.0.buffers.flush(gfid)?;
+            self.0.session.files.sync(gfid, flags.0 & libc::O_SYNC != libc::O_SYNC)?;
+        }
+        u32::try_from(data.len()).map_err(|_| libc::EINVAL)
+    }
+
+    /// A write begins, and is told if somebody watches.
+    fn tell_write(&self, gfid: Gfid, offset: u64, size: usize) -> Option<Telling> {
+        let session = &self.0.session;
+        let telling = session.teller.begin(&session.files.graph().volume.name)?;
+        session.teller.keep(gfid);
+        tale::step("vfs", "way-write", || {
+            vec![("size", size.to_string()), ("offset", offset.to_string()), ("path", session.path_of(gfid))]
+        });
+        tale::step("fuse", "way-fuse", || vec![("fop", "WRITE".into())]);
+        Some(telling)
+    }
+
+    pub(super) fn flush_file(&self, ino: INodeNo, owner: LockOwner) -> Result<(), i32> {
+        let gfid = self.gfid(ino)?;
+        let outcome = self.0.buffers.flush(gfid);
+        self.0.unlock(gfid, owner);
+        outcome
+    }
+
+    pub(super) fn sync_file(&self, ino: INodeNo, data: bool) -> Result<(), i32> {
+        let gfid = self.gfid(ino)?;
+        self.0.buffers.flush(gfid)?;
+        self.0.session.files.sync(gfid, data)
+    }
+
+    pub(super) fn allocate(&self, ino: INodeNo, mode: i32, offset: u64, length: u64) -> Result<(), i32> {
+        let gfid = self.gfid(ino)?;
+        self.0.buffers.flush(gfid)?;
+        self.0.session.files.fallocate(gfid, mode, offset, length).map(drop)
+    }
+
+    pub(super) fn seek(&self, ino: INodeNo, offset: i64, whence: i32) -> Result<i64, i32> {
+        let gfid = self.gfid(ino)?;
+        self.0.buffers.flush(gfid)?;
+        let offset = u64::try_from(offset).map_err(|_| libc::ENXIO)?;
+        match self.0.session.files.tell(gfid, &Fop::Seek { gfid, offset, whence })? {
+            Reply::Number(n) => Ok(i64::try_from(n).unwrap_or(i64::MAX)),
+            _ => Err(libc::EIO),
+        }
+    }
+
+    pub(super) fn target(&self, ino: INodeNo) -> Result<Bytes, i32> {
+        let gfid = self.gfid(ino)?;
+        match self.0.session.files.tell(gfid, &Fop::Readlink { gfid })? {
+            Reply::Bytes(target) => Ok(target),
+            _ => Err(libc::EIO),
+        }
+    }
+}
