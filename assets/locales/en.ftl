@@ -425,3 +425,52 @@ doctor-raft-only = The Raft labs run here; what needs a world of its own does no
 # a world without namespaces
 
 host-notice = This machine refuses namespaces ({ $reason }), so this lab runs on the machine itself, on addresses of its own: n1 is { $address }, n2 the next. `redis-cli -h { $address }` reaches n1; `lab` works as everywhere. `terrarium doctor` says what would mend it.
+
+# Help of the command line
+help-main = A distributed system under glass, in your terminal.
+help-commands = Commands (each has --help):
+help-verb-run = a fresh world for one command, or a shell
+help-verb-enter = join a running world from another terminal
+help-verb-doctor = what this machine can do, and what would mend it
+help-verb-lab = the course's tools: list, lint, test, schema
+help-verb-brick = one brick of a volume, by hand
+help-verb-node = one Raft node, by hand
+help-verb-bench = measurements beside the peers
+help-verb-export = the homework as a script for a real machine
+help-run = Open a fresh world and run a command in it
+help-run-examples =
+    Examples:
+      terrarium run                                  a shell in a fresh world
+      terrarium run --nodes 3 -- redis-cli -h n1 SET x 5
+      terrarium run -- sh homework.sh
+
+    Inside, you are root over a private world: mounts, addresses and processes are its own and end with it. This machine's
+    folders are visible read-only; the folder you are in is writable. The exit status is the command's own; 125 means
+    that the world itself could not be made, 126 and 127 are as in env(1).
+help-run-nodes = Have N Raft nodes up, with a leader elected, before the command starts
+help-run-seed = The seed of everything random in the world
+help-run-world = The world's name, for `terrarium enter --world NAME`; its state is then kept
+help-run-command = The command and its arguments; a shell if there is none
+help-enter = Join a running world
+help-enter-examples =
+    Examples:
+      terrarium enter                       a shell in the running world
+      terrarium enter -- lab status
+      terrarium enter --world mine -- ps ax
+help-enter-world = Which world, where several run
+help-enter-dir = The folder to start in
+help-enter-command = The command and its arguments; a shell if there is none
+help-lab = The course's tools
+help-lab-examples =
+    Examples:
+      terrarium lab list                       the labs, and how far you are
+      terrarium lab lint                       whether every lab file is as it should be
+      terrarium lab lint my-course/partition   one lab of your own
+      terrarium lab test                       the machine does every lab, and every known mistake
+      terrarium lab schema > schema.json       for an editor
+help-lab-labs = A folder of labs instead of the built-in ones (also: TERRARIUM_LABS)
+help-lab-json = For programs: JSON on standard output
+help-lab-list = List the labs
+help-lab-lint = Look for mistakes in lab files: a lab's folder or its lab.yaml; without one, every lab
+help-lab-test = Let the machine do the labs: untouched each step fails, solved it passes, each mistake is recognized
+help-lab-schema = Print the JSON Schema of lab.yaml

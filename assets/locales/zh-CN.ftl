@@ -423,3 +423,51 @@ doctor-raft-only = Raft 实验可以在这里运行；需要独立世界的实�
 # 没有命名空间的世界
 
 host-notice = 这台机器不许使用命名空间（{ $reason }），所以这个实验直接在本机上运行，用它自己的地址：n1 是 { $address }，n2 依次加一。用 `redis-cli -h { $address }` 访问 n1；`lab` 命令照常可用。`terrarium doctor` 会告诉你怎样修好。
+
+# 命令行的帮助
+help-main = 玻璃缸里的分布式系统，就在你的终端里。
+help-commands = 命令（每个都有 --help）：
+help-verb-run = 在一个全新的世界里运行一条命令，或者开一个 shell
+help-verb-enter = 从另一个终端进入正在运行的世界
+help-verb-doctor = 这台机器能做什么，缺什么怎么补
+help-verb-lab = 课程的工具：list、lint、test、schema
+help-verb-brick = 手工运行卷的一块 brick
+help-verb-node = 手工运行一个 Raft 节点
+help-verb-bench = 和同类系统并排测量
+help-verb-export = 把作业写成真机器上用的脚本
+help-run = 在一个全新的世界里运行一条命令
+help-run-examples =
+    例子：
+      terrarium run                                  在全新的世界里开一个 shell
+      terrarium run --nodes 3 -- redis-cli -h n1 SET x 5
+      terrarium run -- sh homework.sh
+
+    在里面你是 root，管着一个私有的世界：挂载、地址和进程都是它自己的，随它一起结束。本机的目录看得见，只读；
+    你所在的这个目录可写。退出状态就是那条命令的；125 表示世界本身没有建起来，126 和 127 与 env(1) 相同。
+help-run-nodes = 命令开始之前，先有 N 个 Raft 节点，并且选出了 leader
+help-run-seed = 这个世界里一切随机事物的种子
+help-run-world = 世界的名字，供 `terrarium enter --world NAME` 使用；它的状态会保留下来
+help-run-command = 命令和它的参数；没有就是 shell
+help-enter = 进入正在运行的世界
+help-enter-examples =
+    例子：
+      terrarium enter                       在正在运行的世界里开一个 shell
+      terrarium enter -- lab status
+      terrarium enter --world mine -- ps ax
+help-enter-world = 哪一个世界（有好几个在运行的时候）
+help-enter-dir = 从哪个目录开始
+help-enter-command = 命令和它的参数；没有就是 shell
+help-lab = 课程的工具
+help-lab-examples =
+    例子：
+      terrarium lab list                       有哪些实验，做到了哪里
+      terrarium lab lint                       每个实验文件是否都写对了
+      terrarium lab lint my-course/partition   检查你自己写的一个实验
+      terrarium lab test                       让机器把每个实验、每个已知的错误都做一遍
+      terrarium lab schema > schema.json       给编辑器用
+help-lab-labs = 用这个目录里的实验，代替内置的（也可以用 TERRARIUM_LABS）
+help-lab-json = 给程序用：标准输出是 JSON
+help-lab-list = 列出实验
+help-lab-lint = 找出实验文件里的错误：一个实验的目录或它的 lab.yaml；不写就是全部
+help-lab-test = 让机器做实验：没动过的每一步都不通过，做对的通过，每个错误都认得出来
+help-lab-schema = 打印 lab.yaml 的 JSON Schema

@@ -84,7 +84,7 @@ fn take(asked: &Asked) -> Result<(), Error> {
 fn copy(asked: &Asked, place: &Place, root: &Path, to: &Path) -> Result<(), Error> {
     build::copy_tree(root, &to.join("rootfs")).doing(|| format!("copy {} to {}", root.display(), to.display()))?;
     fs::copy(place.config_path(), to.join("config")).doing(|| "copy the config")?;
-    let now = chrono_like(std::time::SystemTime::now());
+    let now = stamp(std::time::SystemTime::now());
     fs::write(to.join("ts"), now).doing(|| "write the time")?;
     if let Some(comment) = asked.value("comment") {
         fs::copy(comment, to.join("comment")).doing(|| format!("copy the comment {comment}"))?;
@@ -93,7 +93,7 @@ fn copy(asked: &Asked, place: &Place, root: &Path, to: &Path) -> Result<(), Erro
 }
 
 /// `2026:11:23 20:15:00`, in universal time, as LXC writes it.
-fn chrono_like(time: std::time::SystemTime) -> String {
+fn stamp(time: std::time::SystemTime) -> String {
     let seconds = time.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     // The civil date of a day number, by the 400-year cycle that begins on a first of March.
@@ -152,16 +152,16 @@ fn restore(asked: &Asked, name: &str) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::chrono_like;
+    use super::stamp;
     use std::time::{Duration, UNIX_EPOCH};
 
     /// The civil date, leap days and the ends of years among them.
     #[test]
     fn dates() {
-        let at = |seconds| chrono_like(UNIX_EPOCH + Duration::from_secs(seconds));
+        let at = |seconds| stamp(UNIX_EPOCH + Duration::from_secs(seconds));
         assert_eq!(at(0), "1970:01:01 00:00:00");
         assert_eq!(at(951_782_400), "2000:02:29 00:00:00");
         assert_eq!(at(1_767_225_599), "2025:12:31 23:59:59");
-        assert_eq!(at(1_790_000_000), "2026:09:21 13:33:20");
+        assert_eq!(at(1_790_000_000), "2026:09:21 14:13:20");
     }
 }

@@ -21,6 +21,7 @@ mod getfattr;
 mod gluster;
 mod glusterd;
 mod glusterfs;
+mod help;
 mod hidden;
 mod host;
 pub mod lab;
@@ -189,29 +190,30 @@ fn other(word: &OsStr) -> ExitCode {
 }
 
 fn help() -> String {
-    let mut text = String::from(HELP);
+    let texts = crate::tui::text::Texts::of_environment();
+    let mut text = texts.get("help-main") + "\n\n" + EXAMPLES + "\n" + &texts.get("help-commands") + "\n";
     for (verb, _, says) in VERBS.iter().filter(|(.., says)| !says.is_empty()) {
+        let says = texts.find(&format!("help-verb-{verb}")).unwrap_or_else(|| (*says).into());
         text += &format!("  {verb:<10} {says}\n");
     }
     text
 }
 
-/// The head of the help.
-const HELP: &str = "\
-A distributed system under glass, in your terminal.
-
-Examples:
-  terrarium                                      the screen: labs, live panes
-  terrarium run                                  a shell in a fresh world
+/// Examples at the head of the help.
+const EXAMPLES: &str = "  terrarium
+  terrarium run
   terrarium run --nodes 3 -- redis-cli -h n1 SET x 5
-  terrarium enter                                join the running world from here
-
-Commands (each has --help):
+  terrarium enter
 ";
 
 /// Parses a verb's arguments with clap; prints help or the usage error and gives the exit code where they are not to be had.
 fn parse<T: Parser>(name: &str, args: &[OsString]) -> Result<T, ExitCode> {
-    T::try_parse_from(std::iter::once(OsString::from(name)).chain(args.iter().cloned())).map_err(|error| {
+    let words = || std::iter::once(OsString::from(name)).chain(args.iter().cloned());
+    T::try_parse_from(words()).map_err(|error| {
+        let prefix = name.replace("terrarium ", "help-").replace(' ', "-");
+        let asked = error.kind() == clap::error::ErrorKind::DisplayHelp;
+        let told = asked.then(|| help::translated(T::command(), &prefix).try_get_matches_from(words()).err()).flatten();
+        let error = told.unwrap_or(error);
         let _ = error.print();
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
     })
