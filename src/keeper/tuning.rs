@@ -72,7 +72,11 @@ impl Keeper {
                 told = Some((speed, frozen));
             }
             if CLIENTS.into_iter().any(|kind| keeper.roles_of(kind).contains(&name)) {
-                let ruled = keeper.tuning.borrow().ruled;
+                let (ruled, observed) = {
+                    let tuning = keeper.tuning.borrow();
+                    (tuning.ruled, tuning.observed)
+                };
+                keeper.watch_client(name.clone(), observed).await;
                 return keeper.route_client(&name, ruled).await;
             }
             let observed = keeper.tuning.borrow().observed;
