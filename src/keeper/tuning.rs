@@ -48,7 +48,9 @@ impl Keeper {
 
     async fn route_client(&self, name: &str, ruled: bool) {
         let via = ruled.then(|| self.switch.address());
-        let _ = self.ask(name, Ask::Detail(ruled)).await;
+        // Who watches sees the steps of requests; whoever rules a link, what goes over it.
+        let detail = ruled || self.tuning.borrow().observed;
+        let _ = self.ask(name, Ask::Detail(detail)).await;
         let _ = self.ask(name, Ask::Route { to: "*".into(), via }).await;
     }
 
@@ -72,11 +74,7 @@ impl Keeper {
                 told = Some((speed, frozen));
             }
             if CLIENTS.into_iter().any(|kind| keeper.roles_of(kind).contains(&name)) {
-                let (ruled, observed) = {
-                    let tuning = keeper.tuning.borrow();
-                    (tuning.ruled, tuning.observed)
-                };
-                keeper.watch_client(name.clone(), observed).await;
+                let ruled = keeper.tuning.borrow().ruled;
                 return keeper.route_client(&name, ruled).await;
             }
             let observed = keeper.tuning.borrow().observed;
@@ -92,7 +90,8 @@ impl Keeper {
 
     /// A volume's client tells the steps of its requests while somebody watches; the way of its messages is its own matter.
     async fn watch_client(&self, name: String, observed: bool) {
-        let _ = self.ask(&name, Ask::Detail(observed)).await;
+        let detail = observed || self.tuning.borrow().ruled;
+        let _ = self.ask(&name, Ask::Detail(detail)).await;
     }
 
     /// Tells every role something about time.
