@@ -236,3 +236,90 @@ umount mnt
 "#,
     );
 }
+
+#[test]
+fn a_file_that_is_only_read_or_was_written_a_moment_ago_can_be_executed_in_its_branch() {
+    story(
+        "busy",
+        r#"
+mkdir b0 b1; cp /bin/true b1/read; cp /bin/true b1/written
+mount -t aufs -o br=b0=rw:b1=rw none mnt
+exec 3< mnt/read; head -c 4 <&3 > /dev/null
+b1/read
+exec 3<&-
+printf x | dd of=mnt/written bs=1 seek=100000 conv=notrunc 2>/dev/null
+until b1/written 2>/dev/null; do :; done
+cp /bin/true mnt/new
+umount mnt
+b0/new
+is "nobody serves it any more" "$(pgrep -f "mount.aufs none $PWD/mnt" | wc -l)" 0
+"#,
+    );
+}
+
+#[test]
+fn a_remount_to_read_only_reaches_the_kernel() {
+    story(
+        "readonly",
+        r#"
+mkdir b0 b1; echo old > b0/f
+mount -t aufs -o br=b0:b1 none mnt
+exec 5>> mnt/f
+no mount -o remount,ro mnt
+exec 5>&-
+mount -o remount,ro mnt
+grep -q "$PWD/mnt fuse.aufs ro," /proc/mounts
+no python3 -c 'import os; os.open("mnt/f", os.O_WRONLY)'
+no ln mnt/f mnt/g
+mount -o remount,rw mnt
+echo more >> mnt/f
+umount mnt
+"#,
+    );
+}
+
+#[test]
+fn more_directories_than_descriptors_are_walked_renamed_and_removed() {
+    story(
+        "many",
+        r#"
+ulimit -n 1024
+mkdir b0 b1; (cd b0; mkdir -p {1..8}/{1..10}/{1..10}); (cd b1; mkdir -p {1..8}/{1..10}/{1..10}; touch {1..8}/{1..10}/{1..10}/f)
+mount -t aufs -o br=b0:b1 none mnt
+is "all are seen" "$(find mnt -type d | wc -l) $(find mnt -name f | wc -l)" "889 800"
+[ "$(ls /proc/$(pgrep -f "mount.aufs none $PWD/mnt")/fd | wc -l)" -lt 600 ]
+mkdir -p mnt/new/deep/er; touch mnt/new/deep/er/x; exec 5< mnt/new/deep
+mv mnt/new mnt/moved
+find mnt -type d > /dev/null
+touch mnt/moved/deep/y
+is "it is where it was moved to" "$(ls mnt/moved/deep mnt/moved/deep/er | xargs)" "mnt/moved/deep: er y mnt/moved/deep/er: x"
+exec 5<&-
+rm -r mnt/*
+is "all are gone" "$(ls mnt)" ""
+umount mnt
+"#,
+    );
+}
+
+#[test]
+fn nobody_waits_for_the_copy_of_a_big_file_but_who_wants_it() {
+    story(
+        "big",
+        r#"
+mkdir b0 b1
+for i in 1 2 3 4 5; do head -c 150000000 /dev/zero | tr '\0' x > b1/big$i; echo small > b1/small$i; done
+mount -t aufs -o br=b0:b1 none mnt
+meanwhile() {
+    (echo more >> mnt/big$1) & copy=$!
+    until ls -A b0 | grep -q big$1; do kill -0 $copy; done
+    echo more >> mnt/small$1; mkdir mnt/d; mv mnt/d mnt/e; rmdir mnt/e; rm mnt/small$1
+    [ -e b0/big$1 ] && late=yes || late=no
+    wait $copy
+    is "whole, and longer" "$(stat -c %s b0/big$1)" 150000005
+    [ $late = no ]
+}
+meanwhile 1 || meanwhile 2 || meanwhile 3 || meanwhile 4 || meanwhile 5
+umount mnt
+"#,
+    );
+}
