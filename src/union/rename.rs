@@ -174,7 +174,7 @@ impl<B: Branch> Union<B> {
         self.copy_up(changes, node, member, None)?;
         let copied = self.locate(node);
         if let (Ok(copy), true) = (copied, node.kind != Kind::Dir)
-            && copy.stat.key.dev == at.key.dev
+            && node.state.read().unwrap().top.id == member.id
             && member.branch.stat(super::At::Name(&at.dir, side.name)) == Err(Errno::ENOENT)
         {
             member.branch.link(&copy.dir, &copy.name, &at.dir, side.name)?;
