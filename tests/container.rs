@@ -270,6 +270,35 @@ fn copies() {
     }
 }
 
+/// Snapshots, automatic starts in their order, hooks at their turns, changes watched; and what is not here says so.
+#[test]
+fn the_rarer_commands() {
+    for who in everybody() {
+        let home = Home::of(who);
+        let output = home.run(
+            "lxc-monitor > changes & for c in c1 c2; do lxc-create -q -t busybox -n $c; done
+             cd /var/lib/lxc; for c in c1 c2; do echo 'lxc.start.auto = 1' >> $c/config; done
+             echo 'lxc.start.order = 5' >> c2/config
+             for hook in pre-start start-host post-stop; do echo \"lxc.hook.$hook = echo >> $OLDPWD/hooks\" >> c2/config; done
+             echo 'lxc.hook.start = touch /begun' >> c2/config
+             lxc-autostart -L; lxc-autostart && ls c2/rootfs/begun && lxc-autostart -k; lxc-wait -n c2 -s STOPPED; cd $OLDPWD
+             cat hooks; echo one > /var/lib/lxc/c1/rootfs/f; lxc-snapshot -n c1; echo two > /var/lib/lxc/c1/rootfs/f
+             lxc-snapshot -n c1 -r snap0; cat /var/lib/lxc/c1/rootfs/f; lxc-snapshot -n c1 -r snap0 -N c3; lxc-start -n c3
+             lxc-attach -n c3 -- sh -c 'hostname; cat /f'; lxc-snapshot -n c1 -d ALL; lxc-snapshot -n c1 -L
+             echo 'lxc.hook.pre-start = false' >> /var/lib/lxc/c1/config; lxc-start -n c1
+             until grep -q c3 changes; do sleep 0.01; done; kill %1; head -n 2 changes; lxc-device -n c3 add /dev/sda; echo $?",
+        );
+        let wanted = "c2 0\nc1 0\nc2/rootfs/begun\nc2 lxc pre-start\nc2 lxc start-host\nc2 lxc post-stop\none\nc3\none\n\
+                      No snapshots\n'c2' changed state to [RUNNING]\n'c1' changed state to [RUNNING]\n3\n";
+        assert_eq!(out(&output), wanted, "{who:?}: {}", err(&output));
+        let said = err(&output);
+        assert!(
+            said.contains("lxc.hook.pre-start = false: it ended with") && said.contains("terrarium does not"),
+            "{said}"
+        );
+    }
+}
+
 /// When the world ends, however it ends, its containers end with it.
 #[test]
 fn the_worlds_end_is_the_containers_end() {

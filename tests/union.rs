@@ -202,3 +202,37 @@ umount mnt
 "#,
     );
 }
+
+#[test]
+fn what_is_written_to_a_file_that_is_being_made_is_seen_by_its_readers() {
+    story(
+        "made",
+        r#"
+mkdir b0 b1
+mount -t aufs -o br=b0:b1 none mnt
+perl -e '
+use Fcntl;
+sysopen(W, "mnt/made", O_RDWR|O_CREAT|O_EXCL) or die "made: $!";
+my $reader = fork;
+if (!$reader) { open(F, "<", "mnt/made"); my $g; while (1) { sysseek(F, 40000, 0); sysread(F, $g, 4096); } }
+open(R, "<", "mnt/made") or die "made: $!";
+my $why = "";
+for my $i (1..300) {
+    my $b = chr(65 + $i % 26) x 50000;
+    sysseek(W, 0, 0); syswrite(W, $b) == 50000 or die "written in part";
+    for my $f (*R, *W) {
+        sysseek($f, 0, 0); sysread($f, my $g, 50000);
+        $why = "an older content at write $i" if $g ne $b;
+    }
+    open(A, ">>", "mnt/made"); syswrite(A, "tail"); close(A);
+    sysseek(W, 50000, 0); sysread(W, my $g, 10); $why = "appended, but not seen" if $g ne "tail";
+    truncate(W, 50000);
+}
+kill 9, $reader; waitpid($reader, 0);
+die $why if $why;
+'
+is "on the branch" "$(stat -c %s b0/made)" 50000
+umount mnt
+"#,
+    );
+}

@@ -2,6 +2,7 @@
 app-title = Terrarium
 app-tagline = a distributed system under glass
 list-empty = Reading the labs
+list-failed = The labs cannot be read
 opening = Opening the lab's world
 too-small = The terminal is { $size }; at least 60x20 is needed.
 more = more below

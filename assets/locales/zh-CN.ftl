@@ -2,6 +2,7 @@
 app-title = Terrarium
 app-tagline = 玻璃缸里的分布式系统
 list-empty = 正在读取实验
+list-failed = 读不了实验
 opening = 正在打开实验的世界
 too-small = 终端是 { $size }，至少需要 60x20。
 more = 下面还有

@@ -154,7 +154,7 @@ fn write_config(asked: &Asked, from: &Place, to: &Place, rootfs: &str) -> Result
     fs::write(to.config_path(), new).doing(|| format!("write {}", to.config_path().display()))
 }
 
-fn renamed(text: &str, rootfs: &str, hostname: Option<&String>) -> String {
+pub(super) fn renamed(text: &str, rootfs: &str, hostname: Option<&String>) -> String {
     let line = |line: &str| {
         let key = line.split('=').next().map(|k| modern(k.trim())).unwrap_or_default();
         match (key.as_str(), hostname) {

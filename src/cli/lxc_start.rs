@@ -12,7 +12,7 @@ use crate::container::runtime::cgroup::Cgroups;
 use crate::container::runtime::client::{self, Client};
 use crate::container::runtime::start::{self, Launch};
 use crate::container::runtime::terminal::{self, Escape};
-use crate::container::runtime::{Error, network, store, union};
+use crate::container::runtime::{Error, hooks, network, store, union};
 use crate::container::spec::Spec;
 
 static START: Tool = Tool {
@@ -77,6 +77,7 @@ fn launch(asked: &Asked) -> Result<Launch, Error> {
     if let Some(log) = asked.value("console-log") {
         spec.console_log = Some(log.into());
     }
+    hooks::run("pre-start", &spec, &place.config_path(), None)?;
     network::assign(&mut spec)?;
     let union = union::mount(&place, &mut spec)?;
     let plan = Plan::make(&spec, &store::facts(&spec)?).map_err(Error::said)?;

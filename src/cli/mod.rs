@@ -27,17 +27,22 @@ pub mod lab;
 mod lab_hash;
 mod labs;
 mod lxc;
+mod lxc_absent;
 mod lxc_attach;
+mod lxc_autostart;
 mod lxc_console;
 mod lxc_copy;
 mod lxc_create;
 mod lxc_ls;
+mod lxc_monitor;
+mod lxc_snapshot;
 mod lxc_start;
 mod lxc_stop;
 mod mount_aufs;
 mod mount_glusterfs;
 mod node;
 mod outer;
+mod quickstart;
 mod run;
 mod screen;
 mod su;
@@ -67,20 +72,38 @@ const TOOLS: &[(&str, Verb)] = &[
     ("setfattr", getfattr::set),
     ("export", export::main),
     ("lxc-attach", lxc_attach::attach),
+    ("lxc-autostart", lxc_autostart::autostart),
+    ("lxc-cgroup", lxc_monitor::cgroup),
+    ("lxc-checkconfig", lxc_absent::checkconfig),
+    ("lxc-checkpoint", lxc_absent::absent),
+    ("lxc-clone", lxc_absent::absent),
     ("lxc-config", lxc_ls::config),
     ("lxc-console", lxc_console::console),
     ("lxc-copy", lxc_copy::copy),
     ("lxc-create", lxc_create::create),
     ("lxc-destroy", lxc_create::destroy),
+    ("lxc-device", lxc_absent::absent),
     ("lxc-execute", lxc_start::execute),
     ("lxc-freeze", lxc_stop::freeze),
     ("lxc-info", lxc_ls::info),
     ("lxc-ls", lxc_ls::ls),
+    ("lxc-monitor", lxc_monitor::monitor),
+    ("lxc-snapshot", lxc_snapshot::snapshot),
     ("lxc-start", lxc_start::start),
+    ("lxc-start-ephemeral", lxc_absent::absent),
     ("lxc-stop", lxc_stop::stop),
     ("lxc-top", lxc_ls::top),
     ("lxc-unfreeze", lxc_stop::unfreeze),
+    ("lxc-unshare", lxc_absent::absent),
+    ("lxc-update-config", lxc_absent::absent),
+    ("lxc-usernsexec", lxc_absent::absent),
     ("lxc-wait", lxc_stop::wait),
+    ("add-apt-repository", quickstart::repository),
+    ("lsmod", quickstart::lsmod),
+    ("modprobe", quickstart::modprobe),
+    ("nano", quickstart::editor),
+    ("vi", quickstart::editor),
+    ("vim", quickstart::editor),
     ("apt", apt::main),
     ("apt-get", apt::main),
     ("service", systemctl::service),

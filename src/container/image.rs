@@ -39,6 +39,8 @@ pub struct Host {
     pub tools: Vec<String>,
     /// Path of our own program.
     pub own: Option<String>,
+    /// Names of the mount helpers that it stands in for.
+    pub helpers: Vec<String>,
     /// Lines of `/etc/hosts` that name the world's machines.
     pub machines: String,
 }
@@ -238,22 +240,12 @@ fn tools(template: &str, host: &Host) -> Vec<Item> {
     }
 }
 
-/// Where a container sees our own program, bound when it starts, and the mount helpers that it stands in for.
+/// Where a container sees our own program, bound when it starts.
 pub const OWN_PATH: &str = "/usr/libexec/terrarium";
-const HELPERS: &[&str] = &[
-    "mount.aufs",
-    "umount.aufs",
-    "mount.fuse.aufs",
-    "umount.fuse.aufs",
-    "mount.glusterfs",
-    "umount.glusterfs",
-    "mount.fuse.glusterfs",
-    "umount.fuse.glusterfs",
-];
 
 /// So that `mount -t glusterfs` works in a container too, and `sudo` and `su` where the image has none.
 fn helpers(host: &Host) -> Vec<Item> {
-    let mounting = HELPERS.iter().map(|name| format!("/usr/sbin/{name}"));
+    let mounting = host.helpers.iter().map(|name| format!("/usr/sbin/{name}"));
     let users = ["/usr/bin/su", "/usr/bin/sudo"].map(String::from);
     let links = mounting.chain(users).map(|path| Item::Link(path, OWN_PATH.into()));
     host.own.iter().map(|own| Item::Needs(own.clone())).chain(links).collect()

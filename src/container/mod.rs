@@ -15,7 +15,7 @@
 //!   `lxc-info` show it.
 //! * [`runtime`]: carries all of this out.
 //!
-//! The behaviour follows the manual pages of LXC 5. Left out: AppArmor, SELinux and seccomp profiles, checkpointing, hooks,
+//! The behaviour follows the manual pages of LXC 5. Left out: AppArmor, SELinux and seccomp profiles, checkpointing, some hooks,
 //! and storage backends other than directories and overlays. A key of the configuration that is left out is named when the container starts.
 
 pub mod capability;

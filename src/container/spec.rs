@@ -62,6 +62,12 @@ pub struct Spec {
     pub idmap: Vec<Mapped>,
     /// `lxc.start.auto`.
     pub autostart: bool,
+    /// `lxc.start.order`: who has the greatest begins first.
+    pub start_order: i32,
+    /// `lxc.start.delay`, seconds.
+    pub start_delay: u32,
+    /// (kind, command line) of each of [`HOOKS`].
+    pub hooks: Vec<(String, String)>,
     /// `lxc.group`.
     pub groups: Vec<String>,
     /// `lxc.ephemeral`: the container is destroyed when it stops.
@@ -222,7 +228,9 @@ impl Spec {
             "rootfs.path" => self.rootfs = if value.is_empty() { Rootfs::None } else { Rootfs::parse(value)? },
             "rootfs.options" => self.rootfs_options = value.into(),
             "rootfs.mount" | "rootfs.managed" | "arch" | "tty.dir" | "console.path" | "kmsg" => {}
-            "monitor.unshare" | "log.file" | "log.level" | "log.syslog" | "start.delay" | "start.order" => {}
+            "monitor.unshare" | "log.file" | "log.level" | "log.syslog" | "hook.version" => {}
+            "start.delay" => self.start_delay = number(value)?,
+            "start.order" => self.start_order = value.parse().map_err(|_| format!("`{value}` is not a number"))?,
             "uts.name" => self.hostname = value.into(),
             "mount.entry" => list(&mut self.mounts, value, |v| Ok(v.into()))?,
             "mount.fstab" => list(&mut self.fstabs, value, |v| Ok(v.into()))?,
@@ -260,6 +268,8 @@ impl Spec {
             return Ok(Taken::LeftOut);
         } else if let Some(file) = key.strip_prefix("cgroup.") {
             self.cgroup.push((file.into(), value.into()));
+        } else if let Some(kind) = key.strip_prefix("hook.").filter(|kind| HOOKS.contains(kind)) {
+            list(&mut self.hooks, value, |line| Ok((kind.into(), line.into())))?;
         } else if let Some(name) = key.strip_prefix("prlimit.") {
             let (soft, hard) = limit(value)?;
             self.prlimits.push((name.into(), soft, hard));
@@ -287,6 +297,9 @@ enum Taken {
     LeftOut,
     Unknown,
 }
+
+/// The hooks that are run; the others are left out.
+pub const HOOKS: &[&str] = &["pre-start", "start-host", "start", "post-stop"];
 
 /// Families of keys that LXC has and we do not carry out.
 const LEFT_OUT: &[&str] = &[

@@ -44,6 +44,8 @@ pub struct Keeper {
     /// Where the world is kept: [`WORLD_DIR`], or a folder of the host where there is no sandbox.
     dir: PathBuf,
     record: RefCell<record::Record>,
+    /// Told after each event, when the world is another.
+    changed: tokio::sync::Notify,
     roles: RefCell<connections::Roles>,
     processes: RefCell<processes::Processes>,
     switch: switch::Switch,
@@ -98,6 +100,7 @@ impl Keeper {
         let keeper = Rc::new(Self {
             dir,
             record: RefCell::new(record),
+            changed: tokio::sync::Notify::new(),
             roles: RefCell::default(),
             processes: RefCell::default(),
             switch,

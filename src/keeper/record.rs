@@ -102,6 +102,7 @@ impl Keeper {
     pub(super) fn take(self: &Rc<Self>, event: Event) {
         let mut record = self.record.borrow_mut();
         record.take(event);
+        self.changed.notify_waiters();
         if !std::mem::replace(&mut record.unflushed, true) {
             let keeper = Rc::clone(self);
             tokio::task::spawn_local(async move {
@@ -133,12 +134,15 @@ impl Keeper {
     /// Waits until the world is as asked, for `at_most`; false if it did not come about.
     pub(super) async fn until(&self, at_most: Duration, mut reached: impl FnMut(&World) -> bool) -> bool {
         let deadline = tokio::time::Instant::now() + at_most;
-        while !self.see(&mut reached) {
-            if tokio::time::Instant::now() >= deadline {
-                return false;
+        loop {
+            // Listening begins before looking, so that nothing can happen between the two.
+            let changed = self.changed.notified();
+            if self.see(&mut reached) {
+                return true;
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            if tokio::time::timeout_at(deadline, changed).await.is_err() {
+                return self.see(&mut reached);
+            }
         }
-        true
     }
 }

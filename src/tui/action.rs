@@ -101,6 +101,8 @@ pub enum Action {
     Do(Verb),
     /// The list of labs is this.
     Cards(Vec<Card>),
+    /// There will be no list of labs, and why.
+    NoCards(String),
     /// The guide shows this now.
     Guide(Box<Guide>),
     /// The lab's world is open.

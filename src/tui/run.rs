@@ -84,7 +84,7 @@ pub fn run(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (shell, shelled) = mpsc::channel(16);
     let told = mail.clone();
-    std::thread::spawn(move || told.send(Mail::Tutor(tutor())));
+    std::thread::spawn(move || told.send(Mail::Tutor(open::caught(tutor))));
     let loop_ = Loop {
         screen,
         ui,
@@ -243,7 +243,10 @@ impl Loop {
                 self.tutor = Some(tutor);
                 self.speak()
             }
-            Mail::Tutor(Err(why)) => self.take(Mail::Act(Action::Replied(Err(why)))),
+            Mail::Tutor(Err(why)) => {
+                self.act(Action::NoCards(why.clone()))?;
+                self.take(Mail::Act(Action::Replied(Err(why))))
+            }
             Mail::Opened(opening, outcome) if opening == self.opening => self.opened(outcome),
             Mail::World(opening, seen) if opening == self.opening => self.see(seen),
             Mail::Lesson(opening) if opening == self.opening => self.speak(),

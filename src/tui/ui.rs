@@ -29,6 +29,8 @@ pub struct Ui {
     pub place: Place,
     /// The labs.
     pub cards: Vec<Card>,
+    /// Why there are none; empty while they are still read.
+    pub no_cards: String,
     /// Which one is selected in the list.
     pub card: usize,
     /// The guide of the open lab.
@@ -153,6 +155,7 @@ impl Ui {
             theme,
             place: Place::List,
             cards: Vec::new(),
+            no_cards: String::new(),
             card: 0,
             guide: Guide::default(),
             focus: PaneId::Guide,

@@ -37,6 +37,10 @@ pub fn update(ui: &mut Ui, world: &World, action: Action) -> Vec<Effect> {
             ui.pulse.begin(world);
             vec![]
         }
+        Action::NoCards(why) => {
+            ui.no_cards = why;
+            vec![]
+        }
         Action::Cards(cards) => {
             ui.card = ui.card.min(cards.len().saturating_sub(1));
             ui.cards = cards;

@@ -27,6 +27,8 @@ struct Copying<B: Branch> {
     top: Arc<Member<B>>,
     /// The source.
     from: Located<B>,
+    /// The name that the copy gets: the source's, or of a pseudo-link one of those that stand for it.
+    name: (Arc<Node<B>>, OsString),
     /// The directory below that takes the copy.
     at: Place<B>,
     /// The copy's name until it is whole.
@@ -102,7 +104,13 @@ impl<B: Branch> Union<B> {
                 let top = node.state.read().unwrap().top.clone();
                 let parent = node.name().map_or_else(|| node.clone(), |(parent, _)| parent);
                 let target = choose(&mut changes, &parent, &top)?;
-                return self.ensure_dir(&mut changes, node, &target).map(drop);
+                return match self.ensure_dir(&mut changes, node, &target) {
+                    Err(Errno::EEXIST | Errno::ENOTDIR) => {
+                        let target = self.place_above(&mut changes, &parent, &top)?;
+                        self.ensure_dir(&mut changes, node, &target).map(drop)
+                    }
+                    made => made.map(drop),
+                };
             }
             let Some(copying) = self.begin(node, choose)? else { continue };
             let made = copying.carry_out(size);
@@ -117,7 +125,15 @@ impl<B: Branch> Union<B> {
         let Some((parent, _)) = node.name() else { return Ok(None) };
         let top = node.state.read().unwrap().top.clone();
         let target = choose(&mut changes, &parent, &top)?;
-        self.prepare(&mut changes, node, top, &target).map(Some)
+        match self.prepare(&mut changes, node, top.clone(), &target) {
+            // Unseen, something that is no directory stands there in the way: to where the parent is.
+            Err(Errno::EEXIST | Errno::ENOTDIR) => {
+                let target = self.place_above(&mut changes, &parent, &top)?;
+                self.prepare(&mut changes, node, top, &target)
+            }
+            prepared => prepared,
+        }
+        .map(Some)
     }
 
     fn prepare(
@@ -128,10 +144,11 @@ impl<B: Branch> Union<B> {
         target: &Arc<Member<B>>,
     ) -> Result<Copying<B>> {
         let from = self.locate(node)?;
-        let parent = from.parent.clone().ok_or(Errno::ESTALE)?;
-        let at = self.ensure_dir(changes, &parent, target)?;
-        let temporary = self.free_temporary(changes, &at, &from.name)?;
-        Ok(Copying { top, from, at, temporary })
+        let own = from.parent.clone().map(|parent| (parent, from.name.clone()));
+        let name = own.or_else(|| node.name()).ok_or(Errno::ESTALE)?;
+        let at = self.ensure_dir(changes, &name.0, target)?;
+        let temporary = self.free_temporary(changes, &at, &name.1)?;
+        Ok(Copying { top, from, name, at, temporary })
     }
 
     /// Gives a whole copy its name, if what it is a copy of is still there; otherwise it is removed.
@@ -139,9 +156,8 @@ impl<B: Branch> Union<B> {
         let mut changes = self.change.lock().unwrap();
         let unchanged = {
             let state = node.state.read().unwrap();
-            let named = |(p, n): &(Arc<Node<B>>, OsString)| {
-                *n == copying.from.name && copying.from.parent.as_ref().is_some_and(|parent| parent.ino == p.ino)
-            };
+            let (parent, name) = &copying.name;
+            let named = |(p, n): &(Arc<Node<B>>, OsString)| n == name && p.ino == parent.ino;
             state.top.id == copying.top.id && state.key == copying.from.stat.key && state.names.iter().any(named)
         };
         if !unchanged {
@@ -174,7 +190,7 @@ impl<B: Branch> Union<B> {
 
     /// The moment at which a copy becomes the top copy.
     fn take_place(&self, _changes: &mut Changes, node: &Arc<Node<B>>, copying: &Copying<B>) -> Result<()> {
-        let Copying { top, from, at, temporary } = copying;
+        let Copying { top, from, name: (_, name), at, temporary } = copying;
         let target = &at.member;
         let kept = target.branch.stat(At::Dir(&at.dir))?;
         let plink = if from.stat.nlink > 1 && self.settings().plink {
@@ -182,9 +198,9 @@ impl<B: Branch> Union<B> {
         } else {
             None
         };
-        target.branch.rename(&at.dir, temporary, &at.dir, &from.name, Replace::No)?;
+        target.branch.rename(&at.dir, temporary, &at.dir, name, Replace::No)?;
         keep_times(at, &kept);
-        let new = target.branch.stat(At::Name(&at.dir, &from.name))?;
+        let new = target.branch.stat(At::Name(&at.dir, name))?;
         self.moved_up(node, target, &from.stat, &new, plink);
         self.tell_copied(node, top, target, if node.kind == Kind::File { new.size } else { 0 });
         Ok(())

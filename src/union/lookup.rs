@@ -7,7 +7,7 @@
 //! whiteout the name is visible and hides what is lower, as in an OCI layer (AUFS calls that an I/O error).
 
 use std::ffi::{OsStr, OsString};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::branch::{At, Branch, Errno, Key, Kind, Result, Stat};
@@ -279,6 +279,8 @@ fn new_node<B: Branch>(ino: u64, parent: &Arc<Node<B>>, name: &OsStr, found: &Fo
         watched: AtomicUsize::new(0),
         default_acl: AtomicU8::new(0),
         wrote: AtomicBool::new(false),
+        paged: AtomicBool::new(false),
+        singly: AtomicU32::new(0),
         copying: Mutex::new(()),
     }
 }

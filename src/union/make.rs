@@ -59,7 +59,8 @@ impl<B: Branch> Union<B> {
             _ => self.make_other(parent, &at, name, new, caller)?,
         };
         if chosen.whiteout {
-            self.remove_whiteout(&at, name, || parent.path_of(name))?;
+            // Should that fail, it hides nothing any more: the name beside it counts.
+            let _ = self.remove_whiteout(&at, name, || parent.path_of(name));
         }
         let places = match new {
             New::Dir(_) => {
@@ -170,7 +171,7 @@ impl<B: Branch> Union<B> {
         let source = self.locate(node)?;
         let at = self.reach_dir(&mut changes, parent, &target)?;
         target.branch.link(&source.dir, &source.name, &at.dir, name)?;
-        self.remove_whiteout(&at, name, || parent.path_of(name))?;
+        let _ = self.remove_whiteout(&at, name, || parent.path_of(name));
         let found = find(&parent.places(), 0, name)?.ok_or(Errno::EIO)?;
         self.adopt(parent, name, found)
     }

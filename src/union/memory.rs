@@ -43,6 +43,18 @@ struct Tables {
     next: u64,
     clock: i64,
     room: u64,
+    fault: Option<Fault>,
+}
+
+/// When verbs that change something begin to fail.
+#[derive(Debug, Clone, Copy)]
+pub struct Fault {
+    /// How many verbs still succeed.
+    pub after: u64,
+    /// What the next one fails with. A write does half of its work first.
+    pub errno: Errno,
+    /// All after it fail too, as if the machine had stopped; else it is the only one.
+    pub for_ever: bool,
 }
 
 /// A directory of a file system in memory, as a branch.
@@ -73,13 +85,18 @@ impl Drop for MemoryFile {
 impl MemoryFs {
     /// An empty file system with a device number and room for so many bytes of content.
     pub fn new(dev: u64, room: u64) -> Self {
-        Self(Arc::new(Mutex::new(Tables { dev, inodes: HashMap::new(), next: 2, clock: 1000, room })))
+        Self(Arc::new(Mutex::new(Tables { dev, inodes: HashMap::new(), next: 2, clock: 1000, room, fault: None })))
     }
 
     /// A new empty directory on it, as a branch.
     pub fn branch(&self) -> MemoryBranch {
         let root = self.0.lock().unwrap().add(Body::Dir(BTreeMap::new()), 0o755);
         MemoryBranch { fs: self.clone(), root }
+    }
+
+    /// Lets verbs fail from some moment on, or never again. Gives what is left of the last fault: `None` if it has struck.
+    pub fn set_fault(&self, fault: Option<Fault>) -> Option<Fault> {
+        std::mem::replace(&mut self.0.lock().unwrap().fault, fault).filter(|fault| fault.after > 0)
     }
 
     /// Sets how many bytes of content may still be written.
@@ -89,6 +106,20 @@ impl MemoryFs {
 }
 
 impl Tables {
+    /// One more verb: whether it may succeed.
+    fn step(&mut self) -> Result<()> {
+        let Some(fault) = &mut self.fault else { return Ok(()) };
+        if fault.after > 0 {
+            fault.after -= 1;
+            return Ok(());
+        }
+        let errno = fault.errno;
+        if !fault.for_ever {
+            self.fault = None;
+        }
+        Err(errno)
+    }
+
     fn now(&mut self) -> Time {
         self.clock += 1;
         Time { secs: self.clock, nanos: 0 }
@@ -247,6 +278,18 @@ impl MemoryBranch {
         f(&mut self.fs.0.lock().unwrap())
     }
 
+    /// The same for a verb that changes something.
+    fn alter<T>(&self, f: impl FnOnce(&mut Tables) -> Result<T>) -> Result<T> {
+        let mut t = self.fs.0.lock().unwrap();
+        t.step()?;
+        f(&mut t)
+    }
+
+    /// The file system it lies on.
+    pub fn file_system(&self) -> MemoryFs {
+        self.fs.clone()
+    }
+
     fn opened(&self, t: &mut Tables, ino: u64) -> Result<MemoryFile> {
         t.get(ino)?.opened += 1;
         Ok(MemoryFile { fs: self.fs.clone(), ino })
@@ -283,23 +326,23 @@ impl Branch for MemoryBranch {
     }
 
     fn create(&self, at: &u64, name: &OsStr, mode: u32) -> Result<MemoryFile> {
-        self.with(|t| {
+        self.alter(|t| {
             let ino = t.make(*at, name, Body::File(Vec::new()), mode)?;
             self.opened(t, ino)
         })
     }
 
     fn mkdir(&self, at: &u64, name: &OsStr, mode: u32) -> Result<()> {
-        self.with(|t| t.make(*at, name, Body::Dir(BTreeMap::new()), mode).map(drop))
+        self.alter(|t| t.make(*at, name, Body::Dir(BTreeMap::new()), mode).map(drop))
     }
 
     fn mknod(&self, at: &u64, name: &OsStr, kind: Kind, mode: u32, rdev: u64) -> Result<()> {
         let body = if kind == Kind::File { Body::File(Vec::new()) } else { Body::Other(kind, rdev) };
-        self.with(|t| t.make(*at, name, body, mode).map(drop))
+        self.alter(|t| t.make(*at, name, body, mode).map(drop))
     }
 
     fn symlink(&self, at: &u64, name: &OsStr, target: &OsStr) -> Result<()> {
-        self.with(|t| t.make(*at, name, Body::Symlink(target.to_owned()), 0o777).map(drop))
+        self.alter(|t| t.make(*at, name, Body::Symlink(target.to_owned()), 0o777).map(drop))
     }
 
     fn readlink(&self, at: &u64, name: &OsStr) -> Result<OsString> {
@@ -313,7 +356,7 @@ impl Branch for MemoryBranch {
     }
 
     fn link(&self, from: &u64, name: &OsStr, to: &u64, new: &OsStr) -> Result<()> {
-        self.with(|t| {
+        self.alter(|t| {
             let ino = t.child(*from, name)?;
             if matches!(t.get(ino)?.body, Body::Dir(_)) {
                 return Err(Errno::EPERM);
@@ -328,7 +371,7 @@ impl Branch for MemoryBranch {
     }
 
     fn unlink(&self, at: &u64, name: &OsStr) -> Result<()> {
-        self.with(|t| {
+        self.alter(|t| {
             let ino = t.child(*at, name)?;
             if matches!(t.get(ino)?.body, Body::Dir(_)) {
                 return Err(Errno::EISDIR);
@@ -341,7 +384,7 @@ impl Branch for MemoryBranch {
     }
 
     fn rmdir(&self, at: &u64, name: &OsStr) -> Result<()> {
-        self.with(|t| {
+        self.alter(|t| {
             let ino = t.child(*at, name)?;
             if !t.is_empty_dir(ino)? {
                 return Err(Errno::ENOTEMPTY);
@@ -354,7 +397,7 @@ impl Branch for MemoryBranch {
     }
 
     fn rename(&self, from: &u64, name: &OsStr, to: &u64, new: &OsStr, replace: Replace) -> Result<()> {
-        self.with(|t| {
+        self.alter(|t| {
             let ino = t.child(*from, name)?;
             let target = t.child(*to, new).ok();
             match (replace, target) {
@@ -399,7 +442,7 @@ impl Branch for MemoryBranch {
     }
 
     fn change(&self, at: At<'_, Self>, change: &Change) -> Result<()> {
-        self.with(|t| {
+        self.alter(|t| {
             let ino = Self::at(t, at)?;
             t.change(ino, change)
         })
@@ -420,7 +463,7 @@ impl Branch for MemoryBranch {
     }
 
     fn set_xattr(&self, at: At<'_, Self>, name: &OsStr, value: &[u8], flags: i32) -> Result<()> {
-        self.with(|t| {
+        self.alter(|t| {
             let ino = Self::at(t, at)?;
             let xattrs = &mut t.get(ino)?.xattrs;
             match (flags, xattrs.contains_key(name)) {
@@ -435,7 +478,7 @@ impl Branch for MemoryBranch {
     }
 
     fn remove_xattr(&self, at: At<'_, Self>, name: &OsStr) -> Result<()> {
-        self.with(|t| {
+        self.alter(|t| {
             let ino = Self::at(t, at)?;
             t.get(ino)?.xattrs.remove(name).map(drop).ok_or(Errno::ENODATA)
         })
@@ -457,7 +500,12 @@ impl Branch for MemoryBranch {
     }
 
     fn write(file: &MemoryFile, data: &[u8], offset: u64) -> Result<usize> {
-        file.fs.0.lock().unwrap().write(file.ino, data, offset)
+        let mut t = file.fs.0.lock().unwrap();
+        if let Err(e) = t.step() {
+            t.write(file.ino, &data[..data.len() / 2], offset)?;
+            return Err(e);
+        }
+        t.write(file.ino, data, offset)
     }
 
     fn space(&self) -> Result<Space> {

@@ -29,6 +29,7 @@ pub mod lookup;
 pub mod make;
 pub mod memory;
 
+mod mix;
 pub mod mount;
 pub mod names;
 pub mod node;

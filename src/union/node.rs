@@ -9,13 +9,13 @@
 //! large as AUFS's xino; only what is exceptional (copied up, or clashing) is written down. Numbers are stable while the
 //! union is mounted.
 
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::branch::{Branch, Key, Kind, Stat};
 use super::list::Listing;
+use super::mix::NumberMap;
 use super::options::{Access, Permission};
 
 /// Number of the union's top directory.
@@ -96,6 +96,10 @@ pub struct Node<B: Branch> {
     pub default_acl: AtomicU8,
     /// Whether it was written since [`super::Union::rest`] last looked.
     pub wrote: AtomicBool,
+    /// Whether the kernel may hold pages of its content.
+    pub paged: AtomicBool,
+    /// How many objects of a directory the kernel asked for singly since it last read the listing.
+    pub singly: AtomicU32,
     /// Held while it is copied up, so that it is copied once.
     pub copying: Mutex<()>,
 }
@@ -180,17 +184,17 @@ impl<B: Branch> Node<B> {
 
 /// All nodes that somebody holds, and the numbers that are exceptions.
 pub struct Table<B: Branch> {
-    nodes: HashMap<u64, Arc<Node<B>>>,
-    by_key: HashMap<Key, Arc<Node<B>>>,
-    numbers: HashMap<Key, u64>,
-    slots: HashMap<u64, u64>,
+    nodes: NumberMap<u64, Arc<Node<B>>>,
+    by_key: NumberMap<Key, Arc<Node<B>>>,
+    numbers: NumberMap<Key, u64>,
+    slots: NumberMap<u64, u64>,
     clashes: u64,
 }
 
 impl<B: Branch> Default for Table<B> {
     fn default() -> Self {
-        let (nodes, by_key) = (HashMap::new(), HashMap::new());
-        Self { nodes, by_key, numbers: HashMap::new(), slots: HashMap::new(), clashes: 0 }
+        let (nodes, by_key) = (NumberMap::default(), NumberMap::default());
+        Self { nodes, by_key, numbers: NumberMap::default(), slots: NumberMap::default(), clashes: 0 }
     }
 }
 

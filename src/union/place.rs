@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::branch::{At, Branch, Change, Errno, Key, Kind, Replace, Result, SetTime, Stat};
 use super::lookup::{Anchor, Found, whited_out};
 use super::node::{Member, Node, Place};
-use super::policy::{Candidate, Create, Question};
+use super::policy::{Candidate, CopyUp, Create, Question};
 use super::{Changes, Happening, Union, names};
 
 /// A file with several names of which one was copied up: the copy has a name in `.wh..wh.plnk` too, and the other names,
@@ -90,6 +90,19 @@ impl<B: Branch> Union<B> {
         }
         let branches = self.candidates(changes, &shape.members, parent, None);
         let index = shape.settings.copy_up.choose(&branches, source.index()).ok_or(Errno::EROFS)?;
+        Ok(shape.members[index].clone())
+    }
+
+    /// The same where the policy's choice cannot be reached: the topmost writable branch above that has the parent.
+    pub(super) fn place_above(
+        &self,
+        changes: &mut Changes,
+        parent: &Node<B>,
+        source: &Member<B>,
+    ) -> Result<Arc<Member<B>>> {
+        let shape = self.shape.read().unwrap();
+        let branches = self.candidates(changes, &shape.members, parent, None);
+        let index = CopyUp::TopDownParent.choose(&branches, source.index()).ok_or(Errno::EROFS)?;
         Ok(shape.members[index].clone())
     }
 
@@ -272,17 +285,21 @@ impl<B: Branch> Union<B> {
         Ok(())
     }
 
-    /// Leads a found lower file that has a pseudo-link to its copy.
-    pub(super) fn through_plink(&self, found: Found<B>) -> (Found<B>, Anchor<B>) {
-        if found.stat.kind == Kind::Dir || found.stat.nlink < 2 {
-            return (found, None);
-        }
+    /// Leads a found lower file that has a pseudo-link to its copy; and on, if that was copied up again.
+    pub(super) fn through_plink(&self, mut found: Found<B>) -> (Found<B>, Anchor<B>) {
         let plinks = self.plinks.read().unwrap();
-        let Some(plink) = plinks.get(&found.stat.key) else { return (found, None) };
-        let Ok(mut stat) = plink.member.branch.stat(At::Name(&plink.dir, &plink.name)) else { return (found, None) };
-        stat.nlink = shown_links(&stat, plink);
-        let anchor = Some((plink.dir.clone(), plink.name.clone()));
-        (Found { top: plink.member.clone(), stat, ..found }, anchor)
+        let mut anchor = None;
+        for _ in 0..plinks.len() {
+            if found.stat.kind == Kind::Dir {
+                break;
+            }
+            let Some(plink) = plinks.get(&found.stat.key) else { break };
+            let Ok(mut stat) = plink.member.branch.stat(At::Name(&plink.dir, &plink.name)) else { break };
+            stat.nlink = shown_links(&stat, plink);
+            anchor = Some((plink.dir.clone(), plink.name.clone()));
+            found = Found { top: plink.member.clone(), stat, ..found };
+        }
+        (found, anchor)
     }
 
     /// The link count to show for a copy that has a pseudo-link.

@@ -44,11 +44,9 @@ impl<B: Branch> Union<B> {
     /// Links one name to the copy if it stands for a file that has one.
     fn flush_name(&self, dir: &Arc<Node<B>>, name: &OsString) {
         let Ok(Some(found)) = lookup::find(&dir.places(), 0, name) else { return };
-        let (member, from, old) = {
-            let plinks = self.plinks.read().unwrap();
-            let Some(plink) = plinks.get(&found.stat.key) else { return };
-            (plink.member.clone(), (plink.dir.clone(), plink.name.clone()), found.stat.key)
-        };
+        let old = found.stat.key;
+        let (copy, Some(from)) = self.through_plink(found) else { return };
+        let member = copy.top;
         let mut changes = self.change.lock().unwrap();
         if let Ok(at) = self.ensure_dir(&mut changes, dir, &member)
             && member.branch.link(&from.0, &from.1, &at.dir, name).is_ok()

@@ -88,7 +88,13 @@ impl<B: Branch> Union<B> {
         let path = || parent.path_of(name);
         if !found.top.writable() {
             let target = self.place_up(changes, parent, &found.top)?;
-            let at = self.ensure_dir(changes, parent, &target)?;
+            let at = match self.ensure_dir(changes, parent, &target) {
+                Err(Errno::EEXIST | Errno::ENOTDIR) => {
+                    let target = self.place_above(changes, parent, &found.top)?;
+                    self.ensure_dir(changes, parent, &target)?
+                }
+                at => at?,
+            };
             self.make_whiteout(&at, name, path)?;
             return Ok(false);
         }
@@ -102,7 +108,7 @@ impl<B: Branch> Union<B> {
             Ok(()) => Ok(true),
             Err(e) => {
                 if below {
-                    self.remove_whiteout(at, name, path)?;
+                    let _ = self.remove_whiteout(at, name, path);
                 }
                 Err(e)
             }

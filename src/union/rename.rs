@@ -219,7 +219,7 @@ impl<B: Branch> Union<B> {
                 let _ = member.branch.rename(&into.dir, aside, &into.dir, to.name, Replace::No);
             }
             if hide {
-                self.remove_whiteout(&at, from.name, old_path)?;
+                let _ = self.remove_whiteout(&at, from.name, old_path);
             }
             let _ = node.inspect(|node| node.places().iter().for_each(|place| lead(place, from.parent, from.name)));
             return Err(e);
@@ -228,10 +228,13 @@ impl<B: Branch> Union<B> {
             clear(&into, &aside);
         }
         if whiteout {
-            self.remove_whiteout(&into, to.name, new_path)?;
+            // It hides nothing any more: the name beside it counts.
+            let _ = self.remove_whiteout(&into, to.name, new_path);
         }
         if let Some(target) = target {
-            let gone = target.top.id == member.id && (target.stat.nlink <= 1 || target.stat.kind == Kind::Dir);
+            let here = target.top.id == member.id;
+            let shadowed = !here && self.clear_shadowed(to, &target);
+            let gone = (here || shadowed) && (target.stat.nlink <= 1 || target.stat.kind == Kind::Dir);
             self.settle_plink(target.stat.key);
             self.nameless_now(replaced.as_ref(), to.parent, to.name, gone, target.stat.key);
         }
@@ -243,6 +246,14 @@ impl<B: Branch> Union<B> {
             branch: member.index(),
         });
         Ok(())
+    }
+
+    /// A replaced file on a lower branch is only covered by the rename. Where that branch is writable it is removed there, so that
+    /// its room is free and its other names know; whether it was.
+    fn clear_shadowed(&self, to: &Side<'_, B>, target: &Found<B>) -> bool {
+        let removable = target.stat.kind != Kind::Dir && target.top.writable();
+        let at = to.parent.place_on(&target.top).filter(|_| removable);
+        at.is_some_and(|at| target.top.branch.unlink(&at.dir, to.name).is_ok())
     }
 
     /// The held node of a name as it is now.

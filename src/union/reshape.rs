@@ -373,6 +373,8 @@ fn root_node<B: Branch>(first: &Place<B>) -> Node<B> {
         watched: AtomicUsize::new(0),
         default_acl: AtomicU8::new(0),
         wrote: AtomicBool::new(false),
+        paged: AtomicBool::new(false),
+        singly: AtomicU32::new(0),
         copying: Mutex::new(()),
     }
 }

@@ -596,3 +596,6 @@ fn copy_into(plain: &Plain, path: &str, what: &str) {
         }
     }
 }
+
+#[path = "tests_fault.rs"]
+mod fault;

@@ -14,6 +14,7 @@ use super::super::elf;
 use super::super::image::{EXTRA, Host, Item, Recipe, TOOLS};
 use super::store::Place;
 use super::{Doing, Error};
+use crate::sandbox::shims;
 
 /// Where programs are looked for.
 const PROGRAM_DIRS: &[&str] = &["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin"];
@@ -28,7 +29,8 @@ pub fn host() -> Host {
     let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
     let machines = hosts.lines().filter(|l| l.starts_with("10.77.")).fold(String::new(), |all, l| all + l + "\n");
     let own = own_program().map(|p| p.display().to_string());
-    Host { busybox, tools: names.iter().filter_map(find).collect(), own, machines }
+    let helpers = shims::MOUNT_HELPERS.iter().map(ToString::to_string).collect();
+    Host { busybox, tools: names.iter().filter_map(find).collect(), own, helpers, machines }
 }
 
 /// Our own program, where it can be bound from.

@@ -22,13 +22,14 @@
 //! * [`monitor`]: the loop that waits, answers and reports. [`client`]: how the commands ask it.
 //! * [`seen`]: what a running container's room is made of, read from the kernel; [`layers`]: what its root is made of.
 //! * [`attach`]: enters a running container. [`terminal`]: a terminal passed through.
-//! * [`ids`], [`cgroup`], [`network`], [`freeze`], [`union`]: what their names say. [`sys`]: system calls.
+//! * [`ids`], [`cgroup`], [`network`], [`freeze`], [`union`], [`hooks`]: what their names say. [`sys`]: system calls.
 
 pub mod attach;
 pub mod build;
 pub mod cgroup;
 pub mod client;
 pub mod freeze;
+pub mod hooks;
 pub mod ids;
 pub mod layers;
 pub mod monitor;

@@ -24,7 +24,7 @@ use super::super::{Happening, Room};
 use super::client::Client;
 use super::start::{self, Launch, Running};
 use super::store::Place;
-use super::{Doing, Error, freeze, layers, seen, sys, union};
+use super::{Doing, Error, freeze, hooks, layers, seen, sys, union};
 use crate::world::reporter::{Introduction, Question};
 use crate::world::wire::{Ask, read_frame, socket_path, write_frame};
 use crate::world::{Reporter, What};
@@ -134,7 +134,7 @@ impl Monitor {
         self.introduce(launch);
         while !self.turn(launch).unwrap_or(true) {}
         let code = waitpid(Pid::from_raw(self.running.pid), None).map_or(1, start::code_of);
-        self.end();
+        self.end(launch);
         code
     }
 
@@ -338,12 +338,13 @@ impl Monitor {
         }
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, launch: &Launch) {
         self.running.cgroups.remove();
         if let Some(point) = &self.union {
             let _ = union::unmount(point); // somebody in the world sits there: then it stays, and is seen
         }
         self.set_state(State::Stopped);
+        let _ = hooks::run("post-stop", &launch.spec, &self.place.config_path(), None); // nobody is left to be told
         let _ = fs::remove_file(self.place.socket());
         if self.ephemeral {
             let _ = super::build::destroy(&self.place);

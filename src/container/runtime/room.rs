@@ -17,7 +17,7 @@ use nix::unistd;
 use super::super::capability;
 use super::super::plan::{Create, Flags, Mount, Plan, Source, Step};
 use super::super::spec::{Rootfs, Spec};
-use super::{Doing, Error, network, sys};
+use super::{Doing, Error, hooks, network, sys};
 use crate::sandbox::keyring;
 
 /// What pid 1 is to become.
@@ -293,7 +293,8 @@ fn begin(role: &Role) -> Error {
     let spec = role.spec;
     let environment = environment(&spec.environment);
     let seated = if role.own_terminal { Ok(()) } else { take_console() };
-    if let Err(error) = seated {
+    let hooked = || hooks::run("start", spec, Path::new(""), None);
+    if let Err(error) = seated.and_then(|()| hooked()) {
         return error;
     }
     if unistd::chdir(spec.init_cwd.as_str()).is_err() {

@@ -14,7 +14,7 @@ use super::cgroup::Cgroups;
 use super::monitor::Monitor;
 use super::store::Place;
 use super::sys::{self, Forked};
-use super::{Doing, Error, ids, network, room};
+use super::{Doing, Error, hooks, ids, network, room};
 
 /// Everything that a start needs.
 pub struct Launch {
@@ -158,6 +158,7 @@ fn follow(launch: &Launch, pid: i32, line: &OwnedFd, links: Vec<String>) -> Resu
     if let Some(path) = &launch.pidfile {
         std::fs::write(path, format!("{pid}\n")).doing(|| format!("write {path}"))?;
     }
+    hooks::run("start-host", &launch.spec, &launch.place.config_path(), Some(pid))?;
     sys::send_fds(line, b"go", &[]).doing(|| "let pid 1 go on")?;
     match hear()?.0.as_slice() {
         b"" | b"running" => Ok(Running { pid, process, terminals, cgroups, links, holder: None }),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
@@ -79,7 +80,7 @@ fn verify(path: &Path, digest: &str) -> Result<(), Error> {
     }
 }
 
-/// Unpacks a tar, compressed with gzip or not, into a folder. Device nodes are left out: a container has its own.
+/// Unpacks a tar, compressed with gzip or not (with zstd or xz where the machine has these), into a folder. Device nodes are left out: a container has its own.
 ///
 /// # Errors
 /// When it is no such archive, or cannot be written.
@@ -89,14 +90,26 @@ pub fn archive(path: &Path, to: &Path) -> Result<(), Error> {
     let start = io::BufRead::fill_buf(&mut file).doing(doing)?.get(..6).unwrap_or_default().to_vec();
     match start.as_slice() {
         [0x1f, 0x8b, ..] => entries(MultiGzDecoder::new(file), to).doing(doing),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            Err(Error::said(format!("{} is compressed with zstd; use gzip", path.display())))
-        }
-        [0xfd, b'7', b'z', b'X', b'Z', _] => {
-            Err(Error::said(format!("{} is compressed with xz; use gzip", path.display())))
-        }
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => through("zstd", path, to),
+        [0xfd, b'7', b'z', b'X', b'Z', _] => through("xz", path, to),
         _ => entries(file, to).doing(doing),
     }
+}
+
+/// Unpacks what the machine's own program (`zstd`, `xz`) decompresses.
+fn through(program: &str, path: &Path, to: &Path) -> Result<(), Error> {
+    let shown = path.display();
+    let child = Command::new(program).arg("-dc").arg(path).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let mut child = child.map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => Error::said(format!(
+            "{shown} is compressed with {program}, which this machine does not have; install it, or use gzip"
+        )),
+        _ => Error::Io { doing: format!("run {program}"), source: e },
+    })?;
+    let unpacked = child.stdout.take().map_or(Ok(()), |bytes| entries(bytes, to));
+    let status = child.wait().doing(|| format!("wait for {program}"))?;
+    unpacked.doing(|| format!("unpack {shown}"))?;
+    if status.success() { Ok(()) } else { Err(Error::said(format!("{shown}: {program} ended with {status}"))) }
 }
 
 fn entries(archive: impl Read, to: &Path) -> io::Result<()> {

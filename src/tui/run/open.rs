@@ -31,7 +31,7 @@ impl Loop {
         let Some(tutor) = self.tutor.clone() else { return };
         let (host, mail, opening) = (Arc::clone(&self.host), self.mail.clone(), self.opening);
         std::thread::spawn(move || {
-            let outcome = begin(&*host, &*tutor, &lab, opening, &mail);
+            let outcome = caught(|| begin(&*host, &*tutor, &lab, opening, &mail));
             mail.send(Mail::Opened(opening, outcome))
         });
     }
@@ -81,11 +81,22 @@ impl Loop {
         let (host, mail, opening) = (Arc::clone(&self.host), self.mail.clone(), self.opening);
         std::thread::spawn(move || {
             drop(closing);
-            tutor.forget(&lab);
-            let outcome = host.reset(&lab).and_then(|()| begin(&*host, &*tutor, &lab, opening, &mail));
+            let outcome = caught(|| {
+                tutor.forget(&lab);
+                host.reset(&lab).and_then(|()| begin(&*host, &*tutor, &lab, opening, &mail))
+            });
             mail.send(Mail::Opened(opening, outcome))
         });
     }
+}
+
+/// Does what may fail, a broken promise inside included: then the screen is told, and does not wait for ever.
+pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    outcome.unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        Err(format!("a fault of the program: {}", said.unwrap_or("no words")))
+    })
 }
 
 /// Opens the world and the lesson in it.
@@ -144,7 +155,15 @@ fn base64(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{base64, words};
+    use super::{base64, caught, words};
+
+    /// A broken promise becomes an outcome like any other.
+    #[test]
+    fn a_panic_is_an_outcome() {
+        let broken = || -> Result<(), String> { panic!("no {}", "lab") };
+        assert_eq!(caught(broken), Err("a fault of the program: no lab".into()));
+        assert_eq!(caught(|| Ok(1)), Ok(1));
+    }
 
     /// The examples of RFC 4648.
     #[test]

@@ -34,10 +34,21 @@ pub fn view(scene: &Scene<'_>, layout: &Layout, buffer: &mut Buffer) {
     put(buffer, page, beside, middle + 1, &scene.tr("app-tagline"), scene.of(Paint::Dim));
     y += 1;
     if scene.ui.cards.is_empty() {
-        put(buffer, page, page.x, y, &scene.tr("list-empty"), scene.of(Paint::Dim));
+        nothing(scene, Rect { y, height: page.bottom().saturating_sub(y), ..page }, buffer);
         return;
     }
     cards(scene, Rect { y, height: page.bottom().saturating_sub(y), ..page }, buffer);
+}
+
+/// While the labs are read; and where they cannot be, why.
+fn nothing(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
+    let why = &scene.ui.no_cards;
+    let (id, paint) = if why.is_empty() { ("list-empty", Paint::Dim) } else { ("list-failed", Paint::Bad) };
+    put(buffer, area, area.x, area.y, &scene.tr(id), scene.of(paint));
+    let lines = wrap(&Line::from(scene.span(Paint::Text, why.clone())), area.width.into());
+    for (line, y) in lines.iter().zip(area.y + 1..area.bottom()) {
+        put_line(buffer, area, y, line);
+    }
 }
 
 /// The labs, as many as fit around the selected one, and what the selected one is about.

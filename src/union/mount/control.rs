@@ -183,6 +183,11 @@ impl Kernel {
         self.notify(INVAL_ENTRY, &[&parent, &length, &flags, name.as_bytes(), b"\0"]);
     }
 
+    /// Cached content of a file between two offsets is thrown out.
+    pub fn drop_pages(&self, ino: u64, offset: u64, length: u64) {
+        self.notify(INVAL_INODE, &[&ino.to_ne_bytes(), &offset.to_ne_bytes(), &length.to_ne_bytes()]);
+    }
+
     /// Attributes and cached content of an object are thrown out.
     pub fn refresh(&self, ino: u64) {
         self.notify(INVAL_INODE, &[&ino.to_ne_bytes(), &0i64.to_ne_bytes(), &0i64.to_ne_bytes()]);
@@ -222,7 +227,7 @@ pub fn listen(shared: &Arc<Shared>, kernel: &Arc<Kernel>, target: &Path) -> Opti
 }
 
 /// The device number of the mount, from the mount table: asking the mount itself would need it to answer already.
-fn device_of(target: &Path) -> Option<u64> {
+pub fn device_of(target: &Path) -> Option<u64> {
     let table = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
     let of = |line: &str| {
         let mut words = line.split(' ').skip(2);

@@ -10,6 +10,7 @@
 //! the top copy alone is asked: what AUFS calls `dirperm1`.
 
 pub mod answer;
+pub mod cached;
 pub mod check;
 pub mod control;
 pub mod copy;

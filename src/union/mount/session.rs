@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use super::fs::{Shared, UnionFs};
 use super::real::RealBranch;
-use super::{answer, control, rest, watch};
+use super::{answer, cached, control, rest, watch};
 use crate::union::branch::Errno;
 use crate::union::options::{Opt, Options};
 use crate::union::reshape::{Candidate, Refused};
@@ -186,11 +186,12 @@ fn prepare(request: Request, target: &Path) -> Result<Ready, Refused> {
     let kernel = Arc::new(control::Kernel::new(device.try_clone().map_err(|e| Refused::new(e.into(), "/dev/fuse"))?));
     mount_fuse(&request, target, &device)?;
     let config = session_config(request.threads);
-    let session = fuser::Session::from_fd(UnionFs { shared: shared.clone() }, device, fuser::SessionACL::All, config);
+    let session = fuser::Session::from_fd(UnionFs::new(&shared, &kernel), device, fuser::SessionACL::All, config);
     let session = session.map_err(|e| {
         unmount(target, libc::MNT_DETACH);
         Refused::new((&e).into(), format!("the kernel does not speak our FUSE: {e}"))
     })?;
+    cached::read_ahead(target);
     *asked.lock().unwrap() = Some(shared.clone());
     Ok(Ready { session, shared, reporter, kernel, bell, at })
 }

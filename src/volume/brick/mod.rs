@@ -166,20 +166,6 @@ impl Brick {
         freed
     }
 
-    /// The contents of what was just found, if they are few.
-    fn content(&self, found: Option<&Result<Reply, i32>>, most: u32, read: &mut Option<Vec<u8>>) -> Reply {
-        let Some(Ok(Reply::Inode(inode))) = found else { return Reply::Done };
-        let few = inode.iatt.is_file() && inode.linkto.is_none() && (1..=u64::from(most)).contains(&inode.iatt.size);
-        match few.then(|| self.store.read(inode.gfid, 0, most)) {
-            Some(Ok(data)) => {
-                let length = u32::try_from(data.len()).unwrap_or(most);
-                *read = Some(data);
-                Reply::Data(length)
-            }
-            _ => Reply::Done,
-        }
-    }
-
     /// What `volume top` counts.
     fn note_use(&self, fop: &Fop) {
         match fop {
@@ -192,6 +178,20 @@ impl Brick {
                 self.counters.used("readdir", *gfid);
             }
             _ => {}
+        }
+    }
+
+    /// The contents of what was just found, if they are few.
+    fn content(&self, found: Option<&Result<Reply, i32>>, most: u32, read: &mut Option<Vec<u8>>) -> Reply {
+        let Some(Ok(Reply::Inode(inode))) = found else { return Reply::Done };
+        let few = inode.iatt.is_file() && inode.linkto.is_none() && (1..=u64::from(most)).contains(&inode.iatt.size);
+        match few.then(|| self.store.read(inode.gfid, 0, most)) {
+            Some(Ok(data)) => {
+                let length = u32::try_from(data.len()).unwrap_or(most);
+                *read = Some(data);
+                Reply::Data(length)
+            }
+            _ => Reply::Done,
         }
     }
 

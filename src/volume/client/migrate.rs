@@ -22,7 +22,8 @@ use crate::volume::gfid::Gfid;
 use crate::volume::handshake::{Defrag, DefragState};
 use crate::volume::hash;
 use crate::volume::layout::Layout;
-use crate::volume::rpc::{Change, Fop, Inode, Node, Reply};
+use crate::volume::replicate::Kids;
+use crate::volume::rpc::{Change, Domain, Fop, Inode, Lock, Node, Reply};
 use crate::volume::xattr::LINKTO;
 use crate::volume::{Happening, options};
 use crate::world::What;
@@ -139,6 +140,7 @@ impl Mover {
     /// One directory: its ranges, then its files; what is below it is noted in `dirs`.
     fn directory(&mut self, dir: Gfid, dirs: &mut Vec<Gfid>) -> Result<(), i32> {
         let layout = self.deal_out(dir)?;
+        let mut below = std::collections::HashSet::new();
         for (i, set) in self.graph.clone().sets.iter().enumerate() {
             for entry in set.readdir(dir, true)? {
                 if self.stopped {
@@ -146,7 +148,7 @@ impl Mover {
                 }
                 let Some(inode) = entry.inode else { continue };
                 if inode.iatt.is_dir() {
-                    if i == 0 {
+                    if below.insert(inode.gfid) {
                         dirs.push(inode.gfid);
                     }
                 } else if self.mode != Mode::FixLayout && self.is_own(i) {
@@ -182,6 +184,21 @@ impl Mover {
 
     /// Deals a directory's ranges out anew.
     fn deal_out(&self, dir: Gfid) -> Result<Layout, i32> {
+        let set = self.graph.sets.first().ok_or(libc::ENOENT)?;
+        let brick = set.ready()?.iter().next().map(Kids::one).ok_or(libc::ENOTCONN)?;
+        // Every server deals out: one after the other, each from what the one before it wrote.
+        let lock = Lock { domain: Domain::Heal, gfid: dir, name: None };
+        set.wire
+            .ask(brick, &[Fop::Lock { lock: lock.clone(), wait: true }])
+            .iter()
+            .try_for_each(|(_, a)| a.outcome())?;
+        self.session.files.forget(dir);
+        let dealt = self.deal_out_locked(dir);
+        set.wire.ask(brick, &[Fop::Unlock { lock }]);
+        dealt
+    }
+
+    fn deal_out_locked(&self, dir: Gfid) -> Result<Layout, i32> {
         let files = &self.session.files;
         let old = files.layout(&self.graph, dir)?;
         let path = files.path(&self.graph, dir)?;
@@ -199,7 +216,8 @@ impl Mover {
         let to = layout.find(hash::of_name(at.1));
         if inode.linkto.is_some() {
             if to != Some(from) {
-                let _ = unlink(&self.graph.sets[from], at);
+                // A link that stays costs a look; the next walk takes it.
+                let _ = self.drop_link(from, at, inode.gfid);
             }
             return;
         }
@@ -226,6 +244,17 @@ impl Mover {
                 self.log(&what, errno);
             }
         }
+    }
+
+    /// Removes a link-to file, under its lock: another server may be making a file of it, and then it is one already.
+    fn drop_link(&self, at_set: usize, at: (Gfid, &Bytes), gfid: Gfid) -> Result<(), i32> {
+        let set = &self.graph.sets[at_set];
+        let entered = set.lease(&lease::inode(gfid), lease::ALL)?;
+        let is_link = set.lookup(at.0, at.1).map(|found| found.inode.gfid == gfid && found.inode.linkto.is_some());
+        let outcome = if is_link == Ok(true) { unlink(set, at) } else { Ok(()) };
+        set.leave(entered);
+        set.settle(gfid);
+        outcome
     }
 
     /// Whether the target keeps at least as much room as the source has.

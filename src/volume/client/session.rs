@@ -21,6 +21,9 @@ use crate::volume::replicate::{Kids, Quorum, Shape};
 use crate::volume::rpc::{Blob, Fop, Hello};
 use crate::world::{Reporter, What};
 
+/// How long a brick that came with a change may take to be reached before the change is in force.
+const FIRST_CALL: Duration = Duration::from_secs(3);
+
 /// How a client presents itself, and where it gets its volume.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -67,6 +70,8 @@ pub struct Session {
     words: Queue<(usize, Word)>,
     bell: Arc<Bell>,
     links: Mutex<Links>,
+    /// Sets of earlier graphs in which something may still be under way.
+    retired: Mutex<Vec<Arc<Set>>>,
     reporter: Reporter,
 }
 
@@ -103,7 +108,8 @@ impl Session {
         let empty = Graph { volume: volume.clone(), sets: vec![] };
         let (links, bell) = (Mutex::default(), Arc::new(Bell::default()));
         let (files, client, teller) = (Files::new(empty), Gfid::random(), Teller::new(reporter.clone()));
-        let session = Arc::new(Self { files, options, client, teller, words, bell, links, reporter });
+        let session =
+            Arc::new(Self { files, options, client, teller, words, bell, links, retired: Mutex::default(), reporter });
         session.take(volume)?;
         let (one, two, three) = (Arc::downgrade(&session), Arc::downgrade(&session), Arc::downgrade(&session));
         let bell = session.bell.clone();
@@ -141,9 +147,16 @@ impl Session {
         for (n, bricks) in volume.sets().enumerate() {
             let kids: Vec<(usize, Arc<Connection>)> =
                 bricks.iter().map(|brick| self.connection(&volume, brick)).collect::<io::Result<_>>()?;
-            let net = Arc::new(Net::new(kids.iter().map(|(_, c)| c.clone()).collect(), self.bell.clone()));
-            let near = bricks.iter().position(|b| b.host == self.options.machine);
-            let set = Arc::new(Set::new(shape(&volume, n), net.clone(), near));
+            let kept = unchanged(&old, &shape(&volume, n), bricks).and_then(|set| {
+                let links = self.links();
+                let seat = links.seats.values().find(|seat| Arc::ptr_eq(&seat.set, &set));
+                seat.map(|seat| (seat.net.clone(), set.clone()))
+            });
+            let (net, set) = kept.unwrap_or_else(|| {
+                let net = Arc::new(Net::new(kids.iter().map(|(_, c)| c.clone()).collect(), self.bell.clone()));
+                let near = bricks.iter().position(|b| b.host == self.options.machine);
+                (net.clone(), Arc::new(Set::new(shape(&volume, n), net, near)))
+            });
             for (i, (number, _)) in kids.iter().enumerate() {
                 let brick = n * volume.replica.max(1) + i;
                 seats.insert(*number, Seat { net: net.clone(), set: set.clone(), brick });
@@ -161,9 +174,21 @@ impl Session {
         links.seats = seats;
         links.by_brick.values().for_each(|(_, c)| c.set_patience(patience(&volume)));
         drop(links);
-        old.sets.iter().for_each(|set| set.tidy(None));
+        if !old.sets.is_empty() {
+            // What works goes on working: new bricks are reached before anything is asked of them.
+            until(FIRST_CALL, || sets.iter().all(|set| set.ready().is_ok()));
+        }
+        let gone = old.sets.iter().filter(|set| !sets.iter().any(|new| Arc::ptr_eq(new, set)));
+        let mut retired = self.retired();
+        retired.extend(gone.cloned());
+        retired.iter().for_each(|set| set.tidy(None));
+        drop(retired);
         self.files.switch(Graph { volume, sets });
         Ok(())
+    }
+
+    fn retired(&self) -> MutexGuard<'_, Vec<Arc<Set>>> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection to a brick; a new one if there is none.
@@ -288,6 +313,7 @@ impl Session {
             Word::Freed => Some(Notice::Freed),
             Word::Contention(lock) => {
                 seat.set.wanted(&lock);
+                self.retired().iter().for_each(|set| set.wanted(&lock));
                 // It may have been given back already, and wait here for company.
                 seat.net.flush();
                 None
@@ -317,6 +343,21 @@ impl Session {
 fn patience(volume: &Volume) -> Duration {
     let seconds = options::value(volume, "network.ping-timeout").trim().parse().unwrap_or(42);
     Duration::from_secs(u64::max(seconds, 1))
+}
+
+/// Waits until something holds, or for so long.
+fn until(patience: Duration, holds: impl Fn() -> bool) {
+    let until = std::time::Instant::now() + patience;
+    while !holds() && std::time::Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The set of an old graph that has these bricks in this shape: it goes on, with its locks and what it knows.
+fn unchanged(old: &Graph, wanted: &Shape, bricks: &[Brick]) -> Option<Arc<Set>> {
+    let names = |bricks: &[Brick]| bricks.iter().map(Brick::name).collect::<Vec<_>>();
+    let same = |(n, own): (usize, &[Brick])| shape(&old.volume, n) == *wanted && names(own) == names(bricks);
+    old.volume.sets().enumerate().position(same).and_then(|n| old.sets.get(n).cloned())
 }
 
 /// What of a volume its sets' shapes follow from.
@@ -372,6 +413,11 @@ fn tidy(session: &Weak<Session>) {
         std::thread::sleep(Duration::from_millis(250));
         let Some(session) = session.upgrade() else { return };
         session.files.graph().sets.iter().for_each(|set| set.tidy(Some(Duration::from_secs(1))));
+        // What was begun in an old set may end only now; then its locks go back too.
+        session.retired().retain(|set| {
+            set.tidy(None);
+            Arc::strong_count(set) > 1
+        });
         if turn % 4 == 0 {
             let connections: Vec<_> = session.links().by_brick.values().map(|(_, c)| c.clone()).collect();
             connections.iter().for_each(|c| c.ping());

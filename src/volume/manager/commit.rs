@@ -165,8 +165,7 @@ impl Manager {
     pub async fn follow(self: &Arc<Self>, old: Option<&Volume>, new: Option<&Volume>) {
         let started = new.filter(|v| v.status == Status::Started);
         if let Some(old) = old {
-            let kept = |b: &Brick| started.is_some_and(|v| v.brick(&b.host, &b.path).is_some());
-            for brick in old.bricks.iter().filter(|b| !kept(b)) {
+            for brick in gone(old, started, self.uuid()) {
                 self.daemons.stop_brick(&key(old, brick)).await;
             }
         }
@@ -247,7 +246,8 @@ impl Manager {
     }
 
     async fn reconfigure_bricks(&self, volume: &Volume) {
-        for brick in &volume.bricks {
+        let own = self.uuid();
+        for brick in volume.bricks.iter().filter(|b| b.peer == own) {
             if self.daemons.brick(&key(volume, brick)).is_none() {
                 continue;
             }
@@ -313,14 +313,19 @@ impl Manager {
     async fn commit_reset(self: &Arc<Self>, op: &Op) {
         let Change::ResetBrick { old: (host, path), new } = &op.change else { return };
         let name = (op.volume.clone(), format!("{host}:{path}"));
+        let here = self.place.is_here(host);
         match new {
             None => {
                 self.state().reset.insert(name);
-                self.daemons.stop_brick(&(op.volume.clone(), path.clone())).await;
+                if here {
+                    self.daemons.stop_brick(&(op.volume.clone(), path.clone())).await;
+                }
             }
             Some(_) => {
                 self.state().reset.remove(&name);
-                self.daemons.stop_brick(&(op.volume.clone(), path.clone())).await;
+                if here {
+                    self.daemons.stop_brick(&(op.volume.clone(), path.clone())).await;
+                }
                 let volume = self.state().volumes.get(&op.volume).cloned();
                 if let Some(volume) = volume {
                     self.start_bricks(&volume).await;
@@ -436,5 +441,29 @@ impl Manager {
     async fn blame(&self, volume: &Volume, witness: &Brick, newcomer: &Brick) -> Result<(), String> {
         let ask = BrickAsk::Blame { client: volume.client_name(newcomer) };
         self.ask_brick(volume, witness, &ask).await.map(drop)
+    }
+}
+
+/// This server's bricks that should not run after a change. Bricks of other servers may have the same path.
+fn gone<'a>(old: &'a Volume, started: Option<&Volume>, own: uuid::Uuid) -> Vec<&'a Brick> {
+    let kept = |b: &Brick| started.is_some_and(|v| v.brick(&b.host, &b.path).is_some());
+    old.bricks.iter().filter(|b| b.peer == own && !kept(b)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// When server1's brick leaves, server2 goes on with its own, although it has the same path.
+    #[test]
+    fn a_brick_that_leaves_takes_no_namesake_along() {
+        let mut old = super::super::op::tests::volume(1, 3);
+        old.bricks.iter_mut().for_each(|b| b.path = "/data/brick1/gv0".into());
+        let mut new = old.clone();
+        new.bricks.remove(0);
+        let (first, second) = (old.bricks[0].peer, old.bricks[1].peer);
+        assert_eq!(gone(&old, Some(&new), first), [&old.bricks[0]]);
+        assert!(gone(&old, Some(&new), second).is_empty());
+        assert_eq!(gone(&old, None, second), [&old.bricks[1]]);
     }
 }

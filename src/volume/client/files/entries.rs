@@ -88,7 +88,7 @@ impl Files {
         }
         let layout = self.layout(&graph, dir)?;
         let (mut all, mut errno, mut answered) = (Vec::new(), libc::ENOENT, false);
-        let mut seen = std::collections::HashSet::new();
+        let (mut seen, mut elsewhere) = (std::collections::HashSet::new(), Vec::new());
         for (i, set) in graph.sets.iter().enumerate() {
             match set.readdir(dir, true) {
                 Ok(entries) => {
@@ -100,6 +100,8 @@ impl Files {
                             .is_none_or(|at| at == i || graph.sets[at].ready().is_err()),
                         _ => true,
                     };
+                    // One that its own set lacks (it was made while the volume grew) is told by whichever has it, at the end.
+                    elsewhere.extend(entries.iter().filter(|e| e.kind == libc::DT_DIR && !belongs(e)).cloned());
                     for entry in entries.into_iter().filter(belongs) {
                         if let Some(inode) = entry.inode.as_ref().filter(|n| !n.iatt.is_dir()) {
                             self.known().places.insert(inode.gfid, i);
@@ -112,6 +114,7 @@ impl Files {
                 Err(e) => errno = e,
             }
         }
+        all.extend(elsewhere.into_iter().filter(|e| seen.insert(e.name.clone())));
         if answered { Ok(all) } else { Err(errno) }
     }
 

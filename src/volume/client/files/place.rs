@@ -1,6 +1,7 @@
 //! Where names belong: layouts, paths, link-to files.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -11,6 +12,10 @@ use crate::volume::hash;
 use crate::volume::layout::{Layout, Range, Share};
 use crate::volume::rpc::{Fop, Node, Reply};
 use crate::volume::xattr::{DHT, LINKTO};
+
+/// How often, and after how long again, ranges are read that somebody is just writing.
+const DEALS: usize = 20;
+const DEAL: Duration = Duration::from_millis(10);
 
 /// Mode of a link-to file: `---------T`.
 pub const LINKTO_MODE: u32 = libc::S_IFREG | 0o1000;
@@ -24,18 +29,29 @@ impl Files {
         if let Some(layout) = self.known().layouts.get(&dir) {
             return Ok(layout.clone());
         }
-        let found: Vec<Result<Found, i32>> = graph.sets.iter().map(|set| set.stat(dir)).collect();
+        let range = |f: &Result<Found, i32>| f.as_ref().ok().and_then(|f| Range::decode(f.inode.dht.as_ref()?));
+        let mut found: Vec<Result<Found, i32>> = vec![];
+        for turn in 0..DEALS {
+            found = graph.sets.iter().map(|set| set.stat(dir)).collect();
+            let ranges: Vec<_> = found.iter().map(range).collect();
+            let begun = ranges.iter().flatten().any(|r| !r.is_empty());
+            if turn + 1 == DEALS || !begun || found.iter().any(Result::is_err) || Layout(ranges).is_whole() {
+                break;
+            }
+            // Somebody deals the ranges out anew, set by set.
+            std::thread::sleep(DEAL);
+        }
         let errno = || found.iter().find_map(|f| f.as_ref().err()).copied().unwrap_or(libc::ENOENT);
         if found.iter().all(Result::is_err) {
             return Err(errno());
         }
-        let range = |f: &Result<Found, i32>| f.as_ref().ok().and_then(|f| Range::decode(f.inode.dht.as_ref()?));
         let mut layout = Layout(found.iter().map(range).collect());
-        if !layout.is_whole() && found.iter().all(|f| !matches!(f, Err(libc::ENOTCONN))) {
+        let lacking = found.iter().any(|f| matches!(f, Err(libc::ENOENT)));
+        if (!layout.is_whole() || lacking) && found.iter().all(|f| !matches!(f, Err(libc::ENOTCONN))) {
             layout = self.mend(graph, dir, &found, &layout)?;
         }
         let layout = Arc::new(layout);
-        if found.iter().all(Result::is_ok) {
+        if found.iter().all(Result::is_ok) && layout.is_whole() {
             self.known().layouts.insert(dir, layout.clone());
         }
         Ok(layout)
@@ -83,6 +99,8 @@ impl Files {
         let at = path.iter().rposition(|b| *b == b'/').unwrap_or_default();
         let name = Bytes::copy_from_slice(&path[at + 1..]);
         let parent = self.resolve(graph, &path[..at])?;
+        // What is above it may be missing there too.
+        self.layout(graph, parent)?;
         let iatt = there.inode.iatt;
         let node = Node {
             gfid: dir,
