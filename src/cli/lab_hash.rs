@@ -63,7 +63,7 @@ struct Range {
 impl Range {
     /// One line: the range in figures, and its place among all hashes; `*` marks the name's.
     fn drawn(&self, hash: u32, width: usize) -> String {
-        let place = |hash: u32| u64::from(hash) * WIDE >> 32;
+        let place = |hash: u32| (u64::from(hash) * WIDE) >> 32;
         let empty = self.start == 0 && self.stop == 0;
         let mine = !empty && (self.start..=self.stop).contains(&hash);
         let cell = |column: u64| match column {
