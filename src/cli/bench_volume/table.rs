@@ -1,10 +1,13 @@
 //! Figures of several peers, side by side.
 
+/// What each peer took, round by round.
+type Figures = Vec<(String, Vec<f64>)>;
+
 /// Rows in the order in which they were first noted; each peer's figures.
 #[derive(Debug, Default)]
 pub struct Measured {
     peers: Vec<String>,
-    rows: Vec<(String, Vec<(String, Vec<f64>)>)>,
+    rows: Vec<(String, Figures)>,
 }
 
 impl Measured {

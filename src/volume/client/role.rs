@@ -66,7 +66,7 @@ pub fn mount(options: &Mount, ready: impl FnOnce()) -> io::Result<()> {
         Source::File(_) => volume.bricks.first().map(|b| b.host.clone()).unwrap_or_default(),
     };
     let ttl = Ttl { attribute: options.attribute, entry: options.entry };
-    let subdir = options.subdir.clone().filter(|d| d.trim_matches('/') != "");
+    let subdir = options.subdir.clone().filter(|d| !d.trim_matches('/').is_empty());
     let source = format!("{server}:/{}{}", volume.name, subdir.as_deref().unwrap_or_default());
     let settings = MountOptions { point: point.clone(), source, read_only: options.read_only, subdir, ttl };
     let name = format!("mount:{}", point.display());

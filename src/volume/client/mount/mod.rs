@@ -201,7 +201,7 @@ fn mount(options: &MountOptions) -> io::Result<OwnedFd> {
 fn read_ahead(point: &Path) {
     let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let at_point = |line: &&str| line.split(' ').nth(4) == point.to_str();
-    if let Some(device) = table.lines().filter(at_point).next_back().and_then(|l| l.split(' ').nth(2)) {
+    if let Some(device) = table.lines().rfind(at_point).and_then(|l| l.split(' ').nth(2)) {
         let _ = std::fs::write(format!("/sys/class/bdi/{device}/read_ahead_kb"), (MAX_READ >> 10).to_string());
     }
 }
