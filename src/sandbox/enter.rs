@@ -165,15 +165,10 @@ fn environment(world: &str) -> Vec<(OsString, OsString)> {
     let old = std::env::var_os("PATH").unwrap_or_default();
     let mut path = format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:", shims::BIN).into_bytes();
     path.extend_from_slice(old.as_bytes());
-    let new = [
-        ("HOME", "/root"),
-        ("USER", "root"),
-        ("LOGNAME", "root"),
-        ("TERRARIUM_WORLD", world),
-        ("PS1", &prompt(machines::HOME_MACHINE)),
-    ];
+    let new = [("HOME", "/root"), ("USER", "root"), ("LOGNAME", "root"), ("TERRARIUM_WORLD", world)];
     let new = new.map(|(name, value)| (name.into(), value.into()));
-    kept.chain(new).chain([("PATH".into(), OsString::from_vec(path))]).collect()
+    let prompt = std::env::var_os("PS1").is_none().then(|| ("PS1".into(), prompt(machines::HOME_MACHINE).into()));
+    kept.chain(new).chain(prompt).chain([("PATH".into(), OsString::from_vec(path))]).collect()
 }
 
 /// The signals that [`attend`] takes for the child.

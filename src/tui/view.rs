@@ -25,6 +25,10 @@ pub fn view(world: &World, ui: &Ui, frame: &mut Frame<'_>) {
     if too_small((area.width, area.height)) || too_small(ui.size) {
         return small(&scene, area, frame.buffer_mut());
     }
+    if (area.width, area.height) != ui.size {
+        // Resized this very moment; the news is on its way, and with it the next frame.
+        return;
+    }
     let layout = ui.layout(world);
     match &ui.place {
         Place::List => list::view(&scene, &layout, frame.buffer_mut()),

@@ -1,7 +1,7 @@
 //! The self-heal daemon: one a server; looks after the bricks of its own server.
 //!
 //! It goes through the indices of its bricks when a brick comes back, when it is told to, and every `cluster.heal-timeout`
-//! seconds; as long as a round heals something, another one follows a second later. `full` walks everything that its bricks have.
+//! seconds; as long as a round heals something, or met another healer, another one follows a second later. `full` walks everything that its bricks have.
 //! Between heals it scrubs them ([`super::scrub`]), when that is wanted.
 
 use std::collections::{HashMap, HashSet};
@@ -153,8 +153,8 @@ fn rounds(session: &Session, machine: &str, waiting: &Receiver<Order>) {
         if !heals || !options::is_on(&volume, "cluster.self-heal-daemon") {
             continue;
         }
-        let (healed, left) = round(session, machine, orders.contains(&Order::Full));
-        again = healed > 0;
+        let Round { healed, left, busy } = round(session, machine, orders.contains(&Order::Full));
+        again = healed + busy > 0;
         if healed + left > 0 {
             let volume = volume.name.clone();
             session.report(What::Volume(Happening::Crawled { volume, healed, left }));
@@ -162,11 +162,22 @@ fn rounds(session: &Session, machine: &str, waiting: &Receiver<Order>) {
     }
 }
 
-/// One walk; gives how many inodes were healed, and how many could not be.
-fn round(session: &Session, machine: &str, full: bool) -> (u64, u64) {
+/// What a walk did, in inodes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Round {
+    /// Healed.
+    healed: u64,
+    /// Not healed.
+    left: u64,
+    /// Of these, those that somebody else was healing.
+    busy: u64,
+}
+
+/// One walk.
+fn round(session: &Session, machine: &str, full: bool) -> Round {
     let graph = session.files.graph();
     let replica = graph.volume.replica.max(1);
-    let (mut healed, mut left) = (0, 0);
+    let mut total = Round::default();
     for (n, set) in graph.sets.iter().enumerate() {
         let hosts = graph.volume.bricks.iter().skip(n * replica).take(replica).map(|b| b.host.as_str());
         let own: Kids = hosts.enumerate().filter(|(_, host)| *host == machine).map(|(i, _)| i).collect();
@@ -176,15 +187,16 @@ fn round(session: &Session, machine: &str, full: bool) -> (u64, u64) {
         }
         let majority = options::is_on(&graph.volume, "terrarium.heal-majority");
         if set.wire.up() != set.shape.all() && !majority {
-            left += gfids.len() as u64;
+            total.left += gfids.len() as u64;
             continue;
         }
         let policy = Choice::policy(options::value(&graph.volume, "cluster.favorite-child-policy"));
-        let (done, undone) = heal_all(session, set, gfids, (policy, majority));
-        healed += done;
-        left += undone;
+        let part = heal_all(session, set, gfids, (policy, majority));
+        total.healed += part.healed;
+        total.left += part.left;
+        total.busy += part.busy;
     }
-    (healed, left)
+    total
 }
 
 /// What waits on these bricks: their indices, or everything they have.
@@ -216,13 +228,12 @@ fn listed(set: &Set, own: Kids, full: bool) -> Vec<Gfid> {
 #[derive(Default)]
 struct Queue {
     todo: Vec<Gfid>,
-    busy: usize,
-    healed: u64,
-    left: u64,
+    working: usize,
+    sum: Round,
 }
 
 /// Heals these and what comes into being by that, several at once.
-fn heal_all(session: &Session, set: &Arc<Set>, mut todo: Vec<Gfid>, how: (Option<Choice>, bool)) -> (u64, u64) {
+fn heal_all(session: &Session, set: &Arc<Set>, mut todo: Vec<Gfid>, how: (Option<Choice>, bool)) -> Round {
     todo.reverse();
     let shared = (Mutex::new(Queue { todo, ..Queue::default() }), Condvar::new());
     std::thread::scope(|scope| {
@@ -230,32 +241,34 @@ fn heal_all(session: &Session, set: &Arc<Set>, mut todo: Vec<Gfid>, how: (Option
             scope.spawn(|| work(session, set, &shared, how));
         }
     });
-    let queue = shared.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-    (queue.healed, queue.left)
+    shared.0.into_inner().unwrap_or_else(PoisonError::into_inner).sum
 }
 
 fn work(session: &Session, set: &Set, (queue, changed): &(Mutex<Queue>, Condvar), how: (Option<Choice>, bool)) {
     let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
-        let waiting = changed.wait_while(lock(), |q| q.todo.is_empty() && q.busy > 0);
+        let waiting = changed.wait_while(lock(), |q| q.todo.is_empty() && q.working > 0);
         let mut state = waiting.unwrap_or_else(PoisonError::into_inner);
         let Some(gfid) = state.todo.pop() else { return };
-        state.busy += 1;
+        state.working += 1;
         drop(state);
         let outcome = heal::single(set, gfid, how.0, how.1);
         if let Ok(healed) = &outcome {
             tell(session, set, gfid, healed);
         }
         let mut state = lock();
-        state.busy -= 1;
+        state.working -= 1;
         match outcome {
             Ok(healed) => {
-                state.healed += u64::from(!healed.done.is_empty());
-                state.left += u64::from(!healed.split.is_empty());
+                state.sum.healed += u64::from(!healed.done.is_empty());
+                state.sum.left += u64::from(!healed.split.is_empty());
                 state.todo.extend(healed.newborn.into_iter().rev());
             }
             Err(libc::ENOENT) => {}
-            Err(_) => state.left += 1,
+            Err(errno) => {
+                state.sum.left += 1;
+                state.sum.busy += u64::from(errno == libc::EAGAIN);
+            }
         }
         changed.notify_all();
     }

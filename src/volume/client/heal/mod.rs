@@ -78,8 +78,7 @@ fn one(set: &Set, gfid: Gfid, choice: Option<Choice>, names: Option<Choice>, maj
         return Err(libc::ENOTCONN);
     }
     let lock = Lock { domain: Domain::Heal, gfid, name: None };
-    let taken = set.wire.ask(up, &[Fop::Lock { lock: lock.clone(), wait: false }, Fop::Stat { gfid }]);
-    let has = |a: &Answer| matches!(a.results.first(), Some(Ok(_)));
+    let taken = contend(set, &lock, up);
     let mut copies: Vec<Option<Inode>> = vec![None; set.shape.len()];
     for (kid, answer) in &taken {
         copies[*kid] = match answer.last() {
@@ -117,6 +116,29 @@ fn locked(
         clear_data(set, gfid, up)?;
     }
     Ok(healed)
+}
+
+/// Whether the brick gave the lock that was asked for first.
+fn has(answer: &Answer) -> bool {
+    matches!(answer.results.first(), Some(Ok(_)))
+}
+
+/// Asks for the healer's lock, and what each copy is. Of several healers that each got it on some bricks, the one that has it
+/// on the first of them waits for the others; they see that they have lost, and give theirs back.
+fn contend(set: &Set, lock: &Lock, up: Kids) -> Vec<(usize, Answer)> {
+    let ask = |kids, wait| {
+        let fops = [Fop::Lock { lock: lock.clone(), wait }, Fop::Stat { gfid: lock.gfid }];
+        set.wire.ask(kids, &fops)
+    };
+    let mut taken = ask(up, false);
+    let missing = |(_, a): &&(usize, Answer)| matches!(a.results.first(), Some(Err(libc::EAGAIN)));
+    let missing: Kids = taken.iter().filter(missing).map(|(kid, _)| *kid).collect();
+    let first = up.iter().next();
+    if missing != Kids::default() && taken.iter().any(|(kid, a)| Some(*kid) == first && has(a)) {
+        taken.retain(|(kid, _)| !missing.has(*kid));
+        taken.extend(ask(missing, true));
+    }
+    taken
 }
 
 /// The copies of an inode, one place a brick.
