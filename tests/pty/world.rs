@@ -29,8 +29,13 @@ fn ctrl_z_and_fg() {
         .types("first\r")
         .sees("first\nfirst");
     session.types(CTRL_Z).sees("topped").types("clear; echo at the prom\"\"pt\r").sees("at the prompt");
-    session.types("fg\r").sees("exec cat\"").types("second\r").sees("second\nsecond").types("\u{4}");
-    session.types("echo code $?\r").sees("code 0");
+    session
+        .types("fg; echo code $?\r")
+        .sees("exec cat\"")
+        .types("second\r")
+        .sees("second\nsecond")
+        .types("\u{4}")
+        .sees("code 0");
 }
 
 /// A shell inside is interactive: it has job control and its own prompt, and leaves the terminal to the outer one.

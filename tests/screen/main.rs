@@ -119,3 +119,10 @@ fn too_small_a_terminal() {
     assert!(Stage::lab("en", 60, 20).draw().contains("Cluster"));
     assert_eq!(Stage::lab("zh-CN", 1, 1).draw().trim(), "");
 }
+
+/// The terminal became smaller, and the news of it has not come yet.
+#[test]
+fn a_terminal_that_is_smaller_than_known() {
+    let stage = Stage::lab("en", 200, 50);
+    [(80, 24), (199, 50), (200, 49)].into_iter().for_each(|size| drop(stage.on(size)));
+}

@@ -69,7 +69,11 @@ impl Stage {
 
     /// The cells.
     pub fn buffer(&self) -> Buffer {
-        let (width, height) = self.ui.size;
+        self.on(self.ui.size)
+    }
+
+    /// The cells of a terminal of this size, which the screen may not know of yet.
+    pub fn on(&self, (width, height): (u16, u16)) -> Buffer {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a test backend never fails");
         terminal.draw(|frame| view(&self.world, &self.ui, frame)).expect("a test backend never fails");
         terminal.backend().buffer().clone()
