@@ -29,7 +29,7 @@ use super::io;
 use super::real::RealBranch;
 use super::watch::Watcher;
 use crate::union::branch::{Change, Errno, Kind, Replace, Result, SetTime, Stat, Time};
-use crate::union::list::{FIRST_COOKIE, Item};
+use crate::union::list::FIRST_COOKIE;
 use crate::union::make::New;
 use crate::union::names::NAME_MAX;
 use crate::union::options::Udba;
@@ -114,10 +114,6 @@ pub struct UnionFs {
     /// Whether files that are being made are written straight through.
     direct: bool,
 }
-
-/// From how many names on a directory that was never read is begun with names alone: its reader may want no more. If it does,
-/// it gets the attributes of the rest with the names. Only then: a name without attributes makes the kernel forget those it has.
-const LARGE: usize = 500;
 
 /// From how many bytes on a copy-up is made on a thread of its own.
 const LONG_COPY: u64 = 1 << 20;
@@ -348,16 +344,8 @@ impl UnionFs {
                 return Ok(());
             }
         }
-        let first = offset <= FIRST_COOKIE && node.listing.lock().unwrap().is_none();
         let listing = self.union().listing(&node, if offset <= FIRST_COOKIE { 0 } else { offset })?;
-        let names_first = first && listing.items.len() > LARGE;
         for item in listing.after(offset) {
-            if names_first {
-                if add_name(reply, item) {
-                    break;
-                }
-                continue;
-            }
             let Ok((child, stat)) = self.union().lookup_listed(&node, item) else { continue };
             if reply.add(INodeNo(child.ino), item.cookie, &item.name, &ttl, &attr(child.ino, &stat), Generation(0)) {
                 self.union().forget(child.ino, 1);
@@ -740,13 +728,6 @@ impl Filesystem for UnionFs {
             }
         });
     }
-}
-
-/// Adds a name without attributes: the kernel makes no entry for the number 0.
-fn add_name(reply: &mut ReplyDirectoryPlus, item: &Item) -> bool {
-    let kind = item.kind.map_or(FileType::RegularFile, file_type);
-    let named = FileAttr { ino: INodeNo(item.ino), kind, ..absent() };
-    reply.add(INodeNo(0), item.cookie, &item.name, &Duration::ZERO, &named, Generation(0))
 }
 
 /// Writes; with `strip` the set-id bits are cleared first.
