@@ -162,7 +162,7 @@ no mnt s --subdir-mount /nosuch
 fn a_hung_brick_is_given_up_in_seconds() {
     story(
         3,
-        &[("network.ping-timeout", "2"), ("cluster.quorum-type", "auto")],
+        &[("network.ping-timeout", "2"), ("cluster.quorum-type", "auto"), ("cluster.heal-timeout", "1")],
         r#"
 "$TERRARIUM" glusterfs --process-name glustershd --machine 127.0.0.1 --volume-file $PWD/v.json & HEALER=$!
 echo 1 > a/f
