@@ -14,27 +14,27 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use fuser::{
-    CopyFileRangeFlags, Errno as FuseErrno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
-    INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite,
-    ReplyXattr, Request, TimeOrNow, WriteFlags,
+    CopyFileRangeFlags, Errno as FuseErrno, FileAttr, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
+    InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
+    TimeOrNow, WriteFlags,
 };
 
+use super::attributes::{absent, attr, caller, fail, real_rdev, request_time};
 use super::cached::{self, Corrections};
 use super::control::Kernel;
 use super::io;
 use super::real::RealBranch;
 use super::watch::Watcher;
-use crate::union::branch::{Change, Errno, Kind, Replace, Result, SetTime, Stat, Time};
-use crate::union::list::FIRST_COOKIE;
+use crate::union::branch::{Change, Errno, Kind, Replace, Result, SetTime, Stat};
 use crate::union::make::New;
 use crate::union::names::NAME_MAX;
 use crate::union::options::Udba;
 use crate::union::rename::Side;
-use crate::union::{Caller, Node, Union};
+use crate::union::{Node, Union};
 
 /// The union of real directories.
 pub type RealUnion = Union<RealBranch>;
@@ -86,7 +86,7 @@ impl Shared {
         ttl
     }
 
-    fn watch(&self, node: &Arc<Node<RealBranch>>) {
+    pub(super) fn watch(&self, node: &Arc<Node<RealBranch>>) {
         let Some(watcher) = &self.watcher else { return };
         let before = watcher.is_blind();
         watcher.watch(node);
@@ -95,7 +95,7 @@ impl Shared {
         }
     }
 
-    fn ttl(&self) -> Duration {
+    pub(super) fn ttl(&self) -> Duration {
         if self.watcher.as_ref().is_some_and(Watcher::is_wary) {
             return Duration::ZERO;
         }
@@ -109,8 +109,8 @@ const MAX_ABSENT: usize = 100_000;
 /// The file system as fuser sees it.
 #[derive(Clone)]
 pub struct UnionFs {
-    shared: Arc<Shared>,
-    corrections: Corrections,
+    pub(super) shared: Arc<Shared>,
+    pub(super) corrections: Corrections,
     /// Whether files that are being made are written straight through.
     direct: bool,
 }
@@ -126,112 +126,17 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-fn fail(errno: Errno) -> FuseErrno {
-    FuseErrno::from_i32(errno.0)
-}
-
-fn file_type(kind: Kind) -> FileType {
-    match kind {
-        Kind::File => FileType::RegularFile,
-        Kind::Dir => FileType::Directory,
-        Kind::Symlink => FileType::Symlink,
-        Kind::Fifo => FileType::NamedPipe,
-        Kind::Socket => FileType::Socket,
-        Kind::Char => FileType::CharDevice,
-        Kind::Block => FileType::BlockDevice,
-    }
-}
-
-fn system_time(time: Time) -> SystemTime {
-    let nanos = Duration::from_nanos(u64::from(time.nanos));
-    if time.secs >= 0 {
-        UNIX_EPOCH + Duration::from_secs(time.secs.unsigned_abs()) + nanos
-    } else {
-        UNIX_EPOCH - Duration::from_secs(time.secs.unsigned_abs()) + nanos
-    }
-}
-
-/// A time of a request. fuser gives a time before the epoch as `epoch − seconds − nanoseconds`, where the kernel means
-/// the nanoseconds to be added.
-fn request_time(time: TimeOrNow) -> SetTime {
-    let TimeOrNow::SpecificTime(time) = time else { return SetTime::Now };
-    SetTime::At(match time.duration_since(UNIX_EPOCH) {
-        Ok(d) => Time { secs: i64::try_from(d.as_secs()).unwrap_or(i64::MAX), nanos: d.subsec_nanos() },
-        Err(e) => {
-            let d = e.duration();
-            Time { secs: -i64::try_from(d.as_secs()).unwrap_or(i64::MAX), nanos: d.subsec_nanos() }
-        }
-    })
-}
-
-/// The kernel's 32-bit form of a device number (`new_encode_dev`), as FUSE carries it.
-fn fuse_rdev(rdev: u64) -> u32 {
-    let (major, minor) = (libc::major(rdev), libc::minor(rdev));
-    (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
-}
-
-/// The inverse of [`fuse_rdev`].
-fn real_rdev(rdev: u32) -> u64 {
-    let (major, minor) = ((rdev & 0xfff00) >> 8, (rdev & 0xff) | ((rdev >> 12) & 0xfff00));
-    libc::makedev(major, minor)
-}
-
-fn attr(ino: u64, stat: &Stat) -> FileAttr {
-    FileAttr {
-        ino: INodeNo(ino),
-        size: stat.size,
-        blocks: stat.blocks,
-        atime: system_time(stat.atime),
-        mtime: system_time(stat.mtime),
-        ctime: system_time(stat.ctime),
-        crtime: UNIX_EPOCH,
-        kind: file_type(stat.kind),
-        perm: stat.mode as u16,
-        nlink: stat.nlink,
-        uid: stat.uid,
-        gid: stat.gid,
-        rdev: fuse_rdev(stat.rdev),
-        blksize: stat.blksize,
-        flags: 0,
-    }
-}
-
-/// The answer "there is no such name, and you may remember that": an entry without a number.
-fn absent() -> FileAttr {
-    let epoch = Time::default();
-    let stat = Stat {
-        key: crate::union::Key { dev: 0, ino: 0 },
-        kind: Kind::File,
-        mode: 0,
-        nlink: 0,
-        uid: 0,
-        gid: 0,
-        rdev: 0,
-        size: 0,
-        blocks: 0,
-        blksize: 0,
-        atime: epoch,
-        mtime: epoch,
-        ctime: epoch,
-    };
-    attr(0, &stat)
-}
-
-fn caller(req: &Request, umask: u32) -> Caller {
-    Caller { uid: req.uid(), gid: req.gid(), umask }
-}
-
 impl UnionFs {
     /// Over a union, with a line to the kernel's side of the mount.
     pub fn new(shared: &Arc<Shared>, kernel: &Arc<Kernel>) -> Self {
         Self { shared: shared.clone(), corrections: Corrections::start(kernel.clone()), direct: false }
     }
 
-    fn union(&self) -> &RealUnion {
+    pub(super) fn union(&self) -> &RealUnion {
         &self.shared.union
     }
 
-    fn node(&self, ino: INodeNo) -> Result<Arc<Node<RealBranch>>> {
+    pub(super) fn node(&self, ino: INodeNo) -> Result<Arc<Node<RealBranch>>> {
         self.union().node(ino.0)
     }
 
@@ -300,59 +205,6 @@ impl UnionFs {
             Ok(()) => reply.ok(),
             Err(e) => reply.error(fail(e)),
         }
-    }
-
-    /// Reading a directory from its beginning: the directory around it loses the time of access of this one.
-    fn begin(&self, dir: &Node<RealBranch>, offset: u64) {
-        if offset == 0 {
-            cached::listed(dir);
-            self.corrections.singly_around(dir);
-        }
-    }
-
-    /// Fills one reply of a directory: `.` and `..` first, then the listing from the cookie on.
-    fn fill(&self, ino: INodeNo, offset: u64, mut add: impl FnMut(u64, u64, FileType, &OsStr) -> bool) -> Result<()> {
-        let node = self.node(ino)?;
-        self.shared.watch(&node);
-        self.begin(&node, offset);
-        let up = node.name().map_or(1, |(parent, _)| parent.ino);
-        let dots = [(1, ino.0, "."), (2, up, "..")];
-        for (cookie, number, name) in dots {
-            if offset < cookie && add(number, cookie, FileType::Directory, OsStr::new(name)) {
-                return Ok(());
-            }
-        }
-        let listing = self.union().listing(&node, if offset <= FIRST_COOKIE { 0 } else { offset })?;
-        for item in listing.after(offset) {
-            let kind = item.kind.map_or(FileType::RegularFile, file_type);
-            if add(item.ino, item.cookie, kind, &item.name) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn fill_plus(&self, ino: INodeNo, offset: u64, reply: &mut ReplyDirectoryPlus) -> Result<()> {
-        let node = self.node(ino)?;
-        self.shared.watch(&node);
-        self.begin(&node, offset);
-        let ttl = self.shared.ttl();
-        let up = node.name().map_or(1, |(parent, _)| parent.ino);
-        for (cookie, number, name) in [(1, ino.0, "."), (2, up, "..")] {
-            let dot = FileAttr { ino: INodeNo(number), kind: FileType::Directory, ..absent() };
-            if offset < cookie && reply.add(dot.ino, cookie, name, &Duration::ZERO, &dot, Generation(0)) {
-                return Ok(());
-            }
-        }
-        let listing = self.union().listing(&node, if offset <= FIRST_COOKIE { 0 } else { offset })?;
-        for item in listing.after(offset) {
-            let Ok((child, stat)) = self.union().lookup_listed(&node, item) else { continue };
-            if reply.add(INodeNo(child.ino), item.cookie, &item.name, &ttl, &attr(child.ino, &stat), Generation(0)) {
-                self.union().forget(child.ino, 1);
-                break;
-            }
-        }
-        Ok(())
     }
 }
 

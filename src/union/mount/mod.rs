@@ -1,6 +1,7 @@
 //! # The role `mount`: a union of real directories, served to the kernel by FUSE
 //!
-//! [`session`] mounts and serves; [`fs`] turns the kernel's requests into operations of the core; [`real`] is a directory as a
+//! [`session`] mounts and serves; [`fs`] turns the kernel's requests into operations of the core (`listing` reads
+//! directories, `attributes` has the kernel's forms); [`real`] is a directory as a
 //! branch ([`held`] are its directories, [`copy`] and [`io`] its larger system calls); [`rest`] closes files that are not written any more;
 //! [`watch`] notices what is changed in the branches directly;
 //! [`control`] is the socket through which a live union is remounted; [`answer`] is what it says of itself, [`check`] what it
@@ -10,6 +11,7 @@
 //! the top copy alone is asked: what AUFS calls `dirperm1`.
 
 pub mod answer;
+mod attributes;
 pub mod cached;
 pub mod check;
 pub mod control;
@@ -17,6 +19,7 @@ pub mod copy;
 pub mod fs;
 pub mod held;
 pub mod io;
+mod listing;
 pub mod real;
 pub mod rest;
 pub mod session;

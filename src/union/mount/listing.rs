@@ -1,0 +1,75 @@
+//! Reading a directory: the merged listing as the kernel takes it, with or without attributes.
+
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use fuser::{FileAttr, FileType, Generation, INodeNo, ReplyDirectoryPlus};
+
+use super::attributes::{absent, attr, file_type};
+use super::cached;
+use super::fs::UnionFs;
+use super::real::RealBranch;
+use crate::union::Node;
+use crate::union::branch::Result;
+use crate::union::list::FIRST_COOKIE;
+
+impl UnionFs {
+    /// Reading a directory from its beginning: the directory around it loses the time of access of this one.
+    fn begin(&self, dir: &Node<RealBranch>, offset: u64) {
+        if offset == 0 {
+            cached::listed(dir);
+            self.corrections.singly_around(dir);
+        }
+    }
+
+    /// Fills one reply of a directory: `.` and `..` first, then the listing from the cookie on.
+    pub(super) fn fill(
+        &self,
+        ino: INodeNo,
+        offset: u64,
+        mut add: impl FnMut(u64, u64, FileType, &OsStr) -> bool,
+    ) -> Result<()> {
+        let node = self.node(ino)?;
+        self.shared.watch(&node);
+        self.begin(&node, offset);
+        let up = node.name().map_or(1, |(parent, _)| parent.ino);
+        let dots = [(1, ino.0, "."), (2, up, "..")];
+        for (cookie, number, name) in dots {
+            if offset < cookie && add(number, cookie, FileType::Directory, OsStr::new(name)) {
+                return Ok(());
+            }
+        }
+        let listing = self.union().listing(&node, if offset <= FIRST_COOKIE { 0 } else { offset })?;
+        for item in listing.after(offset) {
+            let kind = item.kind.map_or(FileType::RegularFile, file_type);
+            if add(item.ino, item.cookie, kind, &item.name) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same with the attributes of each name, which the kernel remembers with it.
+    pub(super) fn fill_plus(&self, ino: INodeNo, offset: u64, reply: &mut ReplyDirectoryPlus) -> Result<()> {
+        let node = self.node(ino)?;
+        self.shared.watch(&node);
+        self.begin(&node, offset);
+        let ttl = self.shared.ttl();
+        let up = node.name().map_or(1, |(parent, _)| parent.ino);
+        for (cookie, number, name) in [(1, ino.0, "."), (2, up, "..")] {
+            let dot = FileAttr { ino: INodeNo(number), kind: FileType::Directory, ..absent() };
+            if offset < cookie && reply.add(dot.ino, cookie, name, &Duration::ZERO, &dot, Generation(0)) {
+                return Ok(());
+            }
+        }
+        let listing = self.union().listing(&node, if offset <= FIRST_COOKIE { 0 } else { offset })?;
+        for item in listing.after(offset) {
+            let Ok((child, stat)) = self.union().lookup_listed(&node, item) else { continue };
+            if reply.add(INodeNo(child.ino), item.cookie, &item.name, &ttl, &attr(child.ino, &stat), Generation(0)) {
+                self.union().forget(child.ino, 1);
+                break;
+            }
+        }
+        Ok(())
+    }
+}
