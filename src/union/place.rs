@@ -84,13 +84,7 @@ impl<B: Branch> Union<B> {
         parent: &Node<B>,
         source: &Member<B>,
     ) -> Result<Arc<Member<B>>> {
-        let shape = self.shape.read().unwrap();
-        if shape.settings.read_only {
-            return Err(Errno::EROFS);
-        }
-        let branches = self.candidates(changes, &shape.members, parent, None);
-        let index = shape.settings.copy_up.choose(&branches, source.index()).ok_or(Errno::EROFS)?;
-        Ok(shape.members[index].clone())
+        self.place_by(changes, parent, source, None)
     }
 
     /// The same where the policy's choice cannot be reached: the topmost writable branch above that has the parent.
@@ -100,9 +94,24 @@ impl<B: Branch> Union<B> {
         parent: &Node<B>,
         source: &Member<B>,
     ) -> Result<Arc<Member<B>>> {
+        self.place_by(changes, parent, source, Some(CopyUp::TopDownParent))
+    }
+
+    /// By this policy, or else the mount's own.
+    fn place_by(
+        &self,
+        changes: &mut Changes,
+        parent: &Node<B>,
+        source: &Member<B>,
+        policy: Option<CopyUp>,
+    ) -> Result<Arc<Member<B>>> {
         let shape = self.shape.read().unwrap();
+        if shape.settings.read_only {
+            return Err(Errno::EROFS);
+        }
         let branches = self.candidates(changes, &shape.members, parent, None);
-        let index = CopyUp::TopDownParent.choose(&branches, source.index()).ok_or(Errno::EROFS)?;
+        let policy = policy.as_ref().unwrap_or(&shape.settings.copy_up);
+        let index = policy.choose(&branches, source.index()).ok_or(Errno::EROFS)?;
         Ok(shape.members[index].clone())
     }
 
