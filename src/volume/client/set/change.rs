@@ -57,14 +57,7 @@ impl Set {
     ///
     /// # Errors
     /// As of [`Set::change_data`].
-    pub fn change_safely(
-        &self,
-        gfid: Gfid,
-        part: Part,
-        fop: Fop,
-        payload: &Bytes,
-        data: bool,
-    ) -> Result<Iatt, i32> {
+    pub fn change_safely(&self, gfid: Gfid, part: Part, fop: Fop, payload: &Bytes, data: bool) -> Result<Iatt, i32> {
         self.change(gfid, part, &[fop, Fop::Fsync { gfid, data }], payload)
     }
 
@@ -338,7 +331,11 @@ impl Set {
         self.leases.note(&entered.lock, |seen| match verdict {
             Verdict::Done { on } if on == self.shape.all() => {
                 let comes = matches!(fop, Fop::Make { .. } | Fop::Link { .. });
-                if comes { seen.changed(&[], &[name]) } else { seen.changed(&[name], &[]) }
+                if comes {
+                    seen.changed(&[], &[name])
+                } else {
+                    seen.changed(&[name], &[])
+                }
                 match figures {
                     Some(figures) => seen.looks(figures),
                     None => seen.forget_figures(now),
@@ -355,7 +352,8 @@ impl Set {
     fn newborn(&self, born: &Newborn, entered: &Entered, verdict: Verdict, locked: Kids) {
         let on = if let Verdict::Done { on } = verdict { on } else { Kids::NONE };
         if let Some(lock) = &born.lock {
-            let held = |kids: Kids| entered.on.iter().enumerate().map(move |(kid, e)| if kids.has(kid) { *e } else { 0 });
+            let held =
+                |kids: Kids| entered.on.iter().enumerate().map(move |(kid, e)| if kids.has(kid) { *e } else { 0 });
             // Somebody may have found it, and have been faster.
             if !on.is_empty() && locked == on {
                 self.leases.born(&*self.wire, lock.clone(), held(on).collect());

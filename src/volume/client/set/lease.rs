@@ -13,8 +13,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::super::tale;
-use super::seen::Seen;
 use super::super::wire::{Answer, Call, Wire};
+use super::seen::Seen;
 use crate::volume::replicate::{self, Blames, Kids, NoCopy, Shape};
 use crate::volume::rpc::{Domain, Fop, Inode, Lock, Reply};
 use crate::volume::xattr::Kind;
