@@ -72,6 +72,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
+    super::statedump::on_signal();
     let volume_id = arguments.volfile_id.as_deref().unwrap_or_default();
     let outcome = match arguments.process_name.as_str() {
         "fuse" if !arguments.no_daemon => background(args),

@@ -201,6 +201,14 @@ impl Files {
         })
     }
 
+    /// Writes bytes at the end of a file, wherever that is now; gives where.
+    ///
+    /// # Errors
+    /// As of [`Set::change_data`].
+    pub fn append(&self, gfid: Gfid, data: &Bytes) -> Result<u64, i32> {
+        self.on_file(gfid, |set| set.append(gfid, data))
+    }
+
     /// Sets the length.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use fuser::{FileAttr, FopenFlags, INodeNo, LockOwner, OpenFlags};
 
 use super::fs::Fs;
+use crate::volume::client::session::Notice;
 use crate::volume::client::tale::{self, Telling};
 use crate::volume::gfid::Gfid;
 use crate::volume::rpc::{Fop, Node, Reply};
@@ -73,14 +74,30 @@ impl Fs {
     pub(super) fn write_file(&self, ino: INodeNo, offset: u64, data: &[u8], flags: OpenFlags) -> Result<u32, i32> {
         let gfid = self.gfid(ino)?;
         let _telling = self.tell_write(gfid, offset, data.len());
-        self.0.buffers.write(gfid, offset, data)?;
-        tale::step("write-behind", "way-buffered", Vec::new);
+        if flags.0 & libc::O_APPEND == 0 {
+            self.0.buffers.write(gfid, offset, data)?;
+            tale::step("write-behind", "way-buffered", Vec::new);
+        } else {
+            self.append(gfid, offset, data)?;
+        }
         // O_SYNC and O_DSYNC: not answered before it is safe.
         if flags.0 & libc::O_DSYNC != 0 {
             self.0.buffers.flush(gfid)?;
             self.0.session.files.sync(gfid, flags.0 & libc::O_SYNC != libc::O_SYNC)?;
         }
         u32::try_from(data.len()).map_err(|_| libc::EINVAL)
+    }
+
+    /// Writes at the end. The kernel takes it that this is at `offset`; if another mount was faster, it is not, and what the kernel
+    /// has of the file is forgotten.
+    fn append(&self, gfid: Gfid, offset: u64, data: &[u8]) -> Result<(), i32> {
+        self.0.buffers.flush(gfid)?;
+        let at = self.0.session.files.append(gfid, &Bytes::copy_from_slice(data))?;
+        if at != offset {
+            // The kernel waits for this answer while it has the pages locked: another thread must tell it.
+            let _ = self.0.news.send(Notice::Changed(gfid, None));
+        }
+        Ok(())
     }
 
     /// A write begins, and is told if somebody watches.

@@ -69,6 +69,8 @@ pub struct Mounted {
     locks: locks::Locks,
     ttl: Ttl,
     notifier: OnceLock<Notifier>,
+    /// What is to be heeded.
+    news: Sender<Notice>,
 }
 
 impl Mounted {
@@ -138,7 +140,7 @@ pub fn serve(
     ready: impl FnOnce(),
 ) -> io::Result<()> {
     let (news, heard) = channel();
-    let session = start(news)?;
+    let session = start(news.clone())?;
     let root = match &options.subdir {
         Some(dir) => session.files.directory(dir.as_bytes()).map_err(io::Error::from_raw_os_error)?,
         None => Gfid::ROOT,
@@ -151,6 +153,7 @@ pub fn serve(
         locks: <_>::default(),
         ttl: options.ttl,
         notifier: OnceLock::new(),
+        news,
     });
     let fd = mount(options)?;
     let mut config = fuser::Config::default();

@@ -28,16 +28,45 @@ impl Set {
     /// # Errors
     /// ENOTCONN without enough copies, EIO in split-brain, else what the bricks say.
     pub fn change_data(&self, gfid: Gfid, part: Part, fop: Fop, payload: &Bytes) -> Result<Iatt, i32> {
+        let entered = self.enter_data(gfid, part)?;
+        self.change_data_under(entered, fop, payload)
+    }
+
+    /// Writes at the end of a file, wherever that is now: of two who append, neither writes over the other. Gives where.
+    ///
+    /// # Errors
+    /// As of [`Set::change_data`].
+    pub fn append(&self, gfid: Gfid, data: &Bytes) -> Result<u64, i32> {
+        let entered = self.enter_data(gfid, lease::ALL)?;
+        let good = entered.good.of(Kind::Data) & entered.kids();
+        let copies = self.ask_inode(good - self.shape.arbiters, &Fop::Stat { gfid });
+        let Some(offset) = copies.iter().flatten().map(|copy| copy.iatt.size).next() else {
+            self.leases.retreat(&*self.wire, &self.shape, entered);
+            return Err(libc::ENOTCONN);
+        };
+        let fop = Fop::Write { gfid, offset, time: Some(self.wire.now()) };
+        self.change_data_under(entered, fop, data).map(|_| offset)
+    }
+
+    /// The right to change a part of a file of which a good copy is there.
+    fn enter_data(&self, gfid: Gfid, part: Part) -> Result<Entered, i32> {
         // A single copy has nobody who could miss something.
         let noting = self.shape.len() > 1;
         let entered = self.leases.enter(&*self.wire, &self.shape, &lease::inode(gfid), part, noting)?;
         // What is looked up from here on is not kept until the change is there.
         self.forgotten.fetch_add(1, Relaxed);
         self.quick().forget(gfid);
-        if let Err(none) = entered.good.data {
-            self.leases.release(&*self.wire, &self.shape, entered);
-            return Err(none.errno());
+        match entered.good.data {
+            Ok(_) => Ok(entered),
+            Err(none) => {
+                self.leases.retreat(&*self.wire, &self.shape, entered);
+                Err(none.errno())
+            }
         }
+    }
+
+    fn change_data_under(&self, entered: Entered, fop: Fop, payload: &Bytes) -> Result<Iatt, i32> {
+        let gfid = entered.lock.gfid;
         let calls = self.calls(&entered, |kid| {
             let note = entered.unnoted.has(kid).then(|| Fop::Xattrop(replicate::before(gfid, Kind::Data)));
             note.into_iter().chain([fop.clone()]).collect()
@@ -322,7 +351,12 @@ impl Set {
         let mut entered: Vec<Entered> = Vec::new();
         for (dir, names) in dirs {
             let part = if names.len() > 1 { lease::ALL } else { lease::name_part(names[0]) };
-            match self.leases.enter(&*self.wire, &self.shape, &lease::names(*dir), part, false) {
+            let lock = lease::names(*dir);
+            let more = match entered.is_empty() {
+                true => self.leases.enter(&*self.wire, &self.shape, &lock, part, false),
+                false => self.leases.enter_also(&*self.wire, &self.shape, &lock, part, false),
+            };
+            match more {
                 Ok(more) => entered.push(more),
                 Err(errno) => {
                     self.leave_all(entered, self.shape.all());
