@@ -187,3 +187,27 @@ fn without_a_quorum_nothing_works() {
     assert_eq!(files.read(file, 0, 1, None).map(drop), Err(libc::ENOTCONN));
     assert_eq!(files.write(file, 0, &Bytes::from_static(b"y")).map(drop), Err(libc::ENOTCONN));
 }
+
+/// Copies that are all known to be stale take no write, not even when they are a quorum: the good one, which is away, would come
+/// to be accused by them as they are by it.
+#[test]
+fn stale_copies_alone_take_no_write() {
+    let mut world = World::new(3, 3);
+    let file = world.make(Gfid::ROOT, "f", FILE);
+    world.write(file, "all three");
+    world.kill(0);
+    world.write(file, "not on 0!");
+    world.start(0);
+    world.kill(1);
+    world.write(file, "2 has all");
+    world.kill(2);
+    world.start(1);
+    let write = || world.session.files.write(file, 0, &Bytes::from_static(b"on 0 and 1"));
+    assert!(write().is_err(), "0 missed a write, and so did 1");
+    world.start(2);
+    let set = world.session.files.graph().sets[0].clone();
+    world.until("everything is healed", || {
+        heal::inode(&set, file, None, false).is_ok() && read(&world.disk(1).join("f")) == "2 has all"
+    });
+    assert_eq!(read(&world.disk(0).join("f")), "2 has all");
+}

@@ -402,8 +402,13 @@ fn take(wire: &dyn Wire, shape: &Shape, lock: &Lock) -> Result<(Vec<u64>, Good),
     }
     let epochs = wire.epochs();
     let up: Vec<usize> = (0..epochs.len()).filter(|i| epochs[*i] > 0).collect();
-    let ask =
-        |kid: usize, wait: bool| Call { kid, epoch: epochs[kid], fops: vec![Fop::Lock { lock: lock.clone(), wait }] };
+    // As long as all copies are there and none blames another, they have nothing to say.
+    let doubted = shape.len() > 1 && (up.len() < epochs.len() || wire.is_blaming());
+    let ask = |kid: usize, wait: bool| {
+        let stat = doubted.then_some(Fop::Stat { gfid: lock.gfid });
+        let fops = [Fop::Lock { lock: lock.clone(), wait }].into_iter().chain(stat).collect();
+        Call { kid, epoch: epochs[kid], fops }
+    };
     let mut on = vec![0; epochs.len()];
     let mut copies: Vec<Option<Inode>> = vec![None; epochs.len()];
     let mut note = |kid: usize, answer: &Answer| {
