@@ -211,3 +211,29 @@ fn stale_copies_alone_take_no_write() {
     });
     assert_eq!(read(&world.disk(0).join("f")), "2 has all");
 }
+
+/// A copy that missed that a name was given to another file moves the old file when the name is moved: it is as if it had missed
+/// the move too, so that the heal finds it.
+#[test]
+fn a_stale_name_that_is_moved_is_healed() {
+    let mut world = World::new(3, 3);
+    let (old, new) = (world.make(Gfid::ROOT, "name", FILE), world.make(Gfid::ROOT, "new", FILE));
+    let to = world.make(Gfid::ROOT, "to", libc::S_IFDIR | 0o755);
+    world.write(old, "old");
+    world.write(new, "new");
+    let name = |text: &'static str| Bytes::from_static(text.as_bytes());
+    let session = world.session.clone();
+    let rename = |from: (Gfid, &'static str), to: (Gfid, &'static str)| {
+        session.files.rename((from.0, &name(from.1)), (to.0, &name(to.1)), false).unwrap();
+    };
+    world.kill(0);
+    rename((Gfid::ROOT, "new"), (Gfid::ROOT, "name"));
+    world.start(0);
+    rename((Gfid::ROOT, "name"), (to, "moved"));
+    let set = world.session.files.graph().sets[0].clone();
+    world.until("everything is healed", || {
+        [Gfid::ROOT, to, new].iter().for_each(|gfid| drop(heal::inode(&set, *gfid, None, false)));
+        (0..3).all(|slot| read(&world.disk(slot).join("to/moved")) == "new")
+    });
+    assert!((0..3).all(|slot| !world.disk(slot).join("name").exists() && !world.disk(slot).join("new").exists()));
+}

@@ -69,6 +69,8 @@ pub struct Mounted {
     locks: locks::Locks,
     ttl: Ttl,
     notifier: OnceLock<Notifier>,
+    /// The kernel's end, for a message that [`Notifier`] does not have.
+    device: OwnedFd,
     /// What is to be heeded.
     news: Sender<Notice>,
 }
@@ -92,11 +94,27 @@ impl Mounted {
         let number = INodeNo(self.inodes.number(gfid));
         // The kernel may not know it (any more): then there is nothing to do.
         let _ = match name {
-            Some(name) => notifier
-                .inval_inode(number, -1, 0)
-                .and_then(|()| notifier.inval_entry(number, std::ffi::OsStr::from_bytes(name))),
+            Some(name) => notifier.inval_inode(number, -1, 0).and_then(|()| self.expire(number, name)),
             None => notifier.inval_inode(number, 0, 0),
         };
+    }
+
+    /// A name is looked up again before it is used. (To drop it, as [`Notifier::inval_entry`] does, would pull a working
+    /// directory from under a process. Kernels before 6.2 do not know the difference and drop it.)
+    fn expire(&self, parent: INodeNo, name: &[u8]) -> io::Result<()> {
+        const INVAL_ENTRY: i32 = 3;
+        const EXPIRE_ONLY: u32 = 1;
+        let length = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let mut message = Vec::with_capacity(33 + name.len());
+        message.extend_from_slice(&length(33 + name.len()).to_ne_bytes());
+        message.extend_from_slice(&INVAL_ENTRY.to_ne_bytes());
+        message.extend_from_slice(&0_u64.to_ne_bytes());
+        message.extend_from_slice(&parent.0.to_ne_bytes());
+        message.extend_from_slice(&length(name.len()).to_ne_bytes());
+        message.extend_from_slice(&EXPIRE_ONLY.to_ne_bytes());
+        message.extend_from_slice(name);
+        message.push(0);
+        nix::unistd::write(&self.device, &message).map(drop).map_err(io::Error::from)
     }
 
     /// Takes what changed out of the kernel's caches.
@@ -146,8 +164,10 @@ pub fn serve(
         None => Gfid::ROOT,
     };
     let (buffers, inodes) = (Buffers::new(session.clone())?, Inodes::new(root));
+    let fd = mount(options)?;
     let mounted = Arc::new(Mounted {
         session,
+        device: fd.try_clone()?,
         buffers,
         inodes,
         locks: <_>::default(),
@@ -155,7 +175,6 @@ pub fn serve(
         notifier: OnceLock::new(),
         news,
     });
-    let fd = mount(options)?;
     let mut config = fuser::Config::default();
     config.acl = SessionACL::All;
     config.n_threads = Some(8);

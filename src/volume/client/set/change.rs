@@ -384,9 +384,8 @@ impl Set {
         let came = self.wire.exchange(calls, &Bytes::new());
         let mut answers: Vec<Option<Answer>> = vec![None; self.shape.len()];
         kids.iter().zip(came).for_each(|(kid, answer)| answers[kid] = Some(answer));
-        let outcomes: Vec<_> = answers.iter().map(|a| a.as_ref().map(Answer::outcome)).collect();
         let good = entered.iter().fold(self.shape.all(), |kids, e| kids & e.good.of(Kind::Entry));
-        let verdict = replicate::verdict(&self.shape, &outcomes, good);
+        let verdict = replicate::verdict(&self.shape, &moved(&answers, good), good);
         let mut outcome = Err(libc::EIO);
         for (entered, (_, names)) in entered.iter().zip(dirs) {
             for (n, name) in names.iter().enumerate() {
@@ -401,4 +400,19 @@ impl Set {
     fn leave_all(&self, entered: Vec<Entered>, on: Kids) {
         entered.into_iter().for_each(|e| self.leases.leave(&*self.wire, &self.shape, e, Kind::Entry, Ok(on)));
     }
+}
+
+/// How a move went on each brick. A copy that missed an earlier change may have moved another file of that name: there it did not
+/// happen, and both names are to be healed.
+fn moved(answers: &[Option<Answer>], good: Kids) -> Vec<Option<Result<(), i32>>> {
+    let gfid = |answer: &Option<Answer>| match answer.as_ref()?.last() {
+        Ok(Reply::Inode(inode)) => Some(inode.gfid),
+        _ => None,
+    };
+    let right = good.iter().filter_map(|kid| gfid(answers.get(kid)?)).next();
+    let one = |answer: &Option<Answer>| match gfid(answer) {
+        Some(other) if right.is_some_and(|right| right != other) => Some(Err(libc::ESTALE)),
+        _ => answer.as_ref().map(Answer::outcome),
+    };
+    answers.iter().map(one).collect()
 }
