@@ -6,6 +6,7 @@
 
 mod entries;
 mod place;
+mod room;
 
 pub use place::LINKTO_MODE;
 
@@ -67,6 +68,8 @@ struct Known {
     layouts: HashMap<Gfid, Arc<Layout>>,
     /// A directory's path from the root.
     paths: HashMap<Gfid, Vec<u8>>,
+    /// How much room there is.
+    rooms: Option<room::Rooms>,
 }
 
 /// How much is remembered.

@@ -104,21 +104,27 @@ impl Mounted {
     fn expire(&self, parent: INodeNo, name: &[u8]) -> io::Result<()> {
         const INVAL_ENTRY: i32 = 3;
         const EXPIRE_ONLY: u32 = 1;
-        let length = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let mut message = Vec::with_capacity(33 + name.len());
-        message.extend_from_slice(&length(33 + name.len()).to_ne_bytes());
-        message.extend_from_slice(&INVAL_ENTRY.to_ne_bytes());
-        message.extend_from_slice(&0_u64.to_ne_bytes());
-        message.extend_from_slice(&parent.0.to_ne_bytes());
-        message.extend_from_slice(&length(name.len()).to_ne_bytes());
-        message.extend_from_slice(&EXPIRE_ONLY.to_ne_bytes());
-        message.extend_from_slice(name);
-        message.push(0);
+        let length = u32::try_from(name.len()).map_err(io::Error::other)?;
+        let head = [&parent.0.to_ne_bytes()[..], &length.to_ne_bytes(), &EXPIRE_ONLY.to_ne_bytes()];
+        self.tell_kernel(INVAL_ENTRY, &[&head.concat(), name, &[0]].concat())
+    }
+
+    /// All names are looked up again before they are used. (Kernels before 6.16 do not know this; there they stay as long as
+    /// `entry-timeout` says.)
+    fn expire_all(&self) -> io::Result<()> {
+        const INC_EPOCH: i32 = 8;
+        self.tell_kernel(INC_EPOCH, &[])
+    }
+
+    /// A message to the kernel that answers nothing: length, kind, 0, body.
+    fn tell_kernel(&self, kind: i32, body: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(16 + body.len()).map_err(io::Error::other)?;
+        let message = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &0_u64.to_ne_bytes(), body].concat();
         nix::unistd::write(&self.device, &message).map(drop).map_err(io::Error::from)
     }
 
     /// Takes what changed out of the kernel's caches.
-    fn heed(&self, news: &Notice) {
+    fn heed(self: &Arc<Self>, news: &Notice) {
         match news {
             Notice::Freed => self.locks.ring(),
             Notice::Changed(gfid, name) => self.invalidate(*gfid, name.as_ref()),
@@ -137,12 +143,21 @@ impl Mounted {
             Notice::Brick { up: false, usable: true, .. } => {}
             // One that came may show that copies accuse each other, and what was changed on it meanwhile was told to nobody.
             Notice::Brick { .. } | Notice::Volume => {
-                self.locks.restore(&self.session);
-                for number in self.inodes.all() {
-                    if let Ok(known) = self.inodes.get(number) {
-                        self.invalidate(known.gfid, None);
-                    }
-                }
+                let own = self.clone();
+                // It takes long when the kernel knows much, and what others change meanwhile must not wait for it.
+                let _ = std::thread::Builder::new().name("doubt".into()).spawn(move || own.doubt());
+            }
+        }
+    }
+
+    /// Takes everything out of the kernel's caches.
+    fn doubt(&self) {
+        self.locks.restore(&self.session);
+        // Where the kernel cannot do it, names live out their time.
+        let _ = self.expire_all();
+        for number in self.inodes.all() {
+            if let Ok(known) = self.inodes.get(number) {
+                self.invalidate(known.gfid, None);
             }
         }
     }
@@ -190,7 +205,7 @@ pub fn serve(
     outcome
 }
 
-fn heed_all(mounted: &Mounted, heard: &Receiver<Notice>) {
+fn heed_all(mounted: &Arc<Mounted>, heard: &Receiver<Notice>) {
     while let Ok(news) = heard.recv() {
         mounted.heed(&news);
     }
