@@ -232,7 +232,8 @@ mod tests {
     use super::*;
 
     fn words(what: What) -> String {
-        let event = Event { seq: 1, id: "n1#1".parse().unwrap(), who: "n1".into(), at: 0, logical: 0, cause: None, what };
+        let event =
+            Event { seq: 1, id: "n1#1".parse().unwrap(), who: "n1".into(), at: 0, logical: 0, cause: None, what };
         describe(&Texts::new("en"), &event).1
     }
 

@@ -86,7 +86,9 @@ impl Ahead {
             return None;
         }
         let after = walk.cookie?;
-        if !self.has_room() && let Some(walk) = self.walks.get_mut(&dir) {
+        if !self.has_room()
+            && let Some(walk) = self.walks.get_mut(&dir)
+        {
             walk.cookie = None;
             return None;
         }
