@@ -6,6 +6,7 @@
 
 mod entries;
 mod place;
+mod room;
 
 pub use place::LINKTO_MODE;
 
@@ -67,6 +68,8 @@ struct Known {
     layouts: HashMap<Gfid, Arc<Layout>>,
     /// A directory's path from the root.
     paths: HashMap<Gfid, Vec<u8>>,
+    /// How much room there is.
+    rooms: Option<room::Rooms>,
 }
 
 /// How much is remembered.
@@ -233,6 +236,14 @@ impl Files {
                 Some(alone) => set.change_safely(gfid, part, fop, data, alone),
             }
         })
+    }
+
+    /// Writes bytes at the end of a file, wherever that is now; gives where.
+    ///
+    /// # Errors
+    /// As of [`Set::change_data`].
+    pub fn append(&self, gfid: Gfid, data: &Bytes) -> Result<(u64, Iatt), i32> {
+        self.on_file(gfid, |set| set.append(gfid, data))
     }
 
     /// Sets the length.

@@ -7,6 +7,7 @@ use fuser::{FileAttr, FopenFlags, INodeNo, LockOwner, OpenFlags};
 
 use super::attr::stripped;
 use super::fs::Fs;
+use crate::volume::client::session::Notice;
 use crate::volume::client::tale::{self, Telling};
 use crate::volume::gfid::Gfid;
 use crate::volume::rpc::{Change, Fop, Iatt, Node, Reply};
@@ -91,13 +92,29 @@ impl Fs {
     ) -> Result<u32, i32> {
         let gfid = self.gfid(ino)?;
         let _telling = self.tell_write(gfid, offset, data.len());
-        self.0.buffers.write(gfid, offset, data, strips)?;
-        tale::step("write-behind", "way-buffered", Vec::new);
+        if flags.0 & libc::O_APPEND == 0 {
+            self.0.buffers.write(gfid, offset, data, strips)?;
+            tale::step("write-behind", "way-buffered", Vec::new);
+        } else {
+            self.append(gfid, offset, data, strips)?;
+        }
         // O_SYNC and O_DSYNC: not answered before it is safe.
         if flags.0 & libc::O_DSYNC != 0 {
             self.sync_all(gfid, flags.0 & libc::O_SYNC != libc::O_SYNC)?;
         }
         u32::try_from(data.len()).map_err(|_| libc::EINVAL)
+    }
+
+    /// Writes at the end. The kernel takes it that this is at `offset`; if another mount was faster, it is not, and what the kernel
+    /// has of the file is forgotten.
+    fn append(&self, gfid: Gfid, offset: u64, data: &[u8], strips: bool) -> Result<(), i32> {
+        self.0.buffers.flush(gfid)?;
+        let (at, iatt) = self.0.session.files.append(gfid, &Bytes::copy_from_slice(data))?;
+        if at != offset {
+            // The kernel waits for this answer while it has the pages locked: another thread must tell it.
+            let _ = self.0.news.send(Notice::Changed(gfid, None));
+        }
+        self.strip(gfid, &iatt, strips)
     }
 
     /// A write begins, and is told if somebody watches.

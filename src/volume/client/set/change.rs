@@ -62,16 +62,46 @@ impl Set {
     }
 
     fn change(&self, gfid: Gfid, part: Part, fops: &[Fop], payload: &Bytes) -> Result<Iatt, i32> {
+        let entered = self.enter_data(gfid, part)?;
+        self.change_data_under(entered, fops, payload)
+    }
+
+    /// Writes at the end of a file, wherever that is now: of two who append, neither writes over the other. Gives where,
+    /// and how the file looks now.
+    ///
+    /// # Errors
+    /// As of [`Set::change_data`].
+    pub fn append(&self, gfid: Gfid, data: &Bytes) -> Result<(u64, Iatt), i32> {
+        let entered = self.enter_data(gfid, lease::ALL)?;
+        let good = entered.good.of(Kind::Data) & entered.kids();
+        let copies = self.ask_inode(good - self.shape.arbiters, &Fop::Stat { gfid });
+        let Some(offset) = copies.iter().flatten().map(|copy| copy.iatt.size).next() else {
+            self.leases.retreat(&*self.wire, &self.shape, entered);
+            return Err(libc::ENOTCONN);
+        };
+        let fop = Fop::Write { gfid, offset, time: Some(self.wire.now()) };
+        self.change_data_under(entered, &[fop], data).map(|iatt| (offset, iatt))
+    }
+
+    /// The right to change a part of a file of which a good copy is there.
+    fn enter_data(&self, gfid: Gfid, part: Part) -> Result<Entered, i32> {
         // A single copy has nobody who could miss something.
         let noting = self.shape.len() > 1;
         let entered = self.leases.enter(&*self.wire, &self.shape, &lease::inode(gfid), part, noting)?;
         // What is looked up from here on is not kept until the change is there.
         self.forgotten.fetch_add(1, Relaxed);
         self.changed(gfid);
-        if let Err(none) = entered.good.data {
-            self.leases.release(&*self.wire, &self.shape, entered);
-            return Err(none.errno());
+        match entered.good.data {
+            Ok(_) => Ok(entered),
+            Err(none) => {
+                self.leases.retreat(&*self.wire, &self.shape, entered);
+                Err(none.errno())
+            }
         }
+    }
+
+    fn change_data_under(&self, entered: Entered, fops: &[Fop], payload: &Bytes) -> Result<Iatt, i32> {
+        let gfid = entered.lock.gfid;
         let calls = self.calls(&entered, |kid| {
             let note = entered.unnoted.has(kid).then(|| Fop::Xattrop(replicate::before(gfid, Kind::Data)));
             note.into_iter().chain(fops.iter().cloned()).collect()
@@ -418,7 +448,12 @@ impl Set {
         let mut entered: Vec<Entered> = Vec::new();
         for (dir, names) in dirs {
             let part = if names.len() > 1 { lease::ALL } else { lease::name_part(names[0]) };
-            match self.leases.enter(&*self.wire, &self.shape, &lease::names(*dir), part, false) {
+            let lock = lease::names(*dir);
+            let more = match entered.is_empty() {
+                true => self.leases.enter(&*self.wire, &self.shape, &lock, part, false),
+                false => self.leases.enter_also(&*self.wire, &self.shape, &lock, part, false),
+            };
+            match more {
                 Ok(more) => entered.push(more),
                 Err(errno) => {
                     self.leave_all(entered, self.shape.all());
@@ -446,9 +481,8 @@ impl Set {
         let came = self.wire.exchange(calls, &Bytes::new());
         let mut answers: Vec<Option<Answer>> = vec![None; self.shape.len()];
         kids.iter().zip(came).for_each(|(kid, answer)| answers[kid] = Some(answer));
-        let outcomes: Vec<_> = answers.iter().map(|a| a.as_ref().map(Answer::outcome)).collect();
         let good = entered.iter().fold(self.shape.all(), |kids, e| kids & e.good.of(Kind::Entry));
-        let verdict = replicate::verdict(&self.shape, &outcomes, good);
+        let verdict = replicate::verdict(&self.shape, &moved(&answers, good), good);
         let mut outcome = Err(libc::EIO);
         self.moved(dirs, fop, verdict);
         for (entered, (_, names)) in entered.iter().zip(dirs) {
@@ -489,4 +523,19 @@ impl Set {
 /// Whether it is worth asking how the directory looks after a change of its names: where the change itself does not say so.
 fn tells_figures(fop: &Fop) -> bool {
     matches!(fop, Fop::Make { .. } | Fop::Link { .. })
+}
+
+/// How a move went on each brick. A copy that missed an earlier change may have moved another file of that name: there it did not
+/// happen, and both names are to be healed.
+fn moved(answers: &[Option<Answer>], good: Kids) -> Vec<Option<Result<(), i32>>> {
+    let gfid = |answer: &Option<Answer>| match answer.as_ref()?.last() {
+        Ok(Reply::Inode(inode)) => Some(inode.gfid),
+        _ => None,
+    };
+    let right = good.iter().filter_map(|kid| gfid(answers.get(kid)?)).next();
+    let one = |answer: &Option<Answer>| match gfid(answer) {
+        Some(other) if right.is_some_and(|right| right != other) => Some(Err(libc::ESTALE)),
+        _ => answer.as_ref().map(Answer::outcome),
+    };
+    answers.iter().map(one).collect()
 }

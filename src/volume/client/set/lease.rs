@@ -9,6 +9,7 @@
 //! brick that is up takes part.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,8 @@ pub const ATTRIBUTES: Part = (u64::MAX - 1, u64::MAX);
 pub struct Leases {
     table: Mutex<HashMap<Lock, Lease>>,
     changed: Condvar,
+    /// Nobody new enters.
+    paused: AtomicBool,
 }
 
 /// Copies that nobody accuses, as they were when the lock was taken and as far as they got every change since. A change that
@@ -144,6 +147,23 @@ impl Leases {
     /// # Errors
     /// ENOTCONN without enough bricks.
     pub fn enter(&self, wire: &dyn Wire, shape: &Shape, lock: &Lock, part: Part, noting: bool) -> Result<Entered, i32> {
+        let table = self.changed.wait_while(self.table(), |_| self.paused.load(Relaxed));
+        drop(table.unwrap_or_else(PoisonError::into_inner));
+        self.enter_also(wire, shape, lock, part, noting)
+    }
+
+    /// The same for somebody who has entered elsewhere already, and whom everybody waits for.
+    ///
+    /// # Errors
+    /// As of [`Leases::enter`].
+    pub fn enter_also(
+        &self,
+        wire: &dyn Wire,
+        shape: &Shape,
+        lock: &Lock,
+        part: Part,
+        noting: bool,
+    ) -> Result<Entered, i32> {
         let mut table = self.table();
         loop {
             let generation = wire.generation();
@@ -247,6 +267,14 @@ impl Leases {
         self.leave(wire, shape, entered, Kind::Entry, Ok(on));
     }
 
+    /// The caller did nothing, and noted nothing as begun.
+    pub fn retreat(&self, wire: &dyn Wire, shape: &Shape, entered: Entered) {
+        if let Some(lease) = self.table().get_mut(&entered.lock) {
+            lease.noted -= entered.unnoted;
+        }
+        self.release(wire, shape, entered);
+    }
+
     /// These missed a change of data. Gives those who were not accused under this lease yet: the caller accuses them now.
     pub fn accuse(&self, lock: &Lock, missed: Kids) -> Kids {
         let mut table = self.table();
@@ -293,6 +321,24 @@ impl Leases {
     /// Whether something was noted as begun under a lock that is held, and not ended.
     pub fn has_begun(&self, lock: &Lock) -> bool {
         self.table().get(lock).is_some_and(|l| l.phase == Phase::Held && !l.noted.is_empty())
+    }
+
+    /// Lets nobody enter any more, waits until everybody has left (or for so long), and gives all locks back.
+    pub fn pause(&self, wire: &dyn Wire, shape: &Shape, patience: Duration) {
+        let table = self.table();
+        self.paused.store(true, Relaxed);
+        let busy = |table: &mut HashMap<Lock, Lease>| {
+            table.values().any(|lease| lease.phase != Phase::Held || !lease.parts.is_empty())
+        };
+        drop(self.changed.wait_timeout_while(table, patience, busy));
+        self.tidy(wire, shape, None);
+    }
+
+    /// Lets in who waits.
+    pub fn resume(&self) {
+        let _table = self.table();
+        self.paused.store(false, Relaxed);
+        self.changed.notify_all();
     }
 
     /// Gives one lock back if it is not in use.
@@ -375,8 +421,13 @@ fn take(wire: &dyn Wire, shape: &Shape, lock: &Lock) -> Result<(Vec<u64>, Good),
     }
     let epochs = wire.epochs();
     let up: Vec<usize> = (0..epochs.len()).filter(|i| epochs[*i] > 0).collect();
-    let ask =
-        |kid: usize, wait: bool| Call { kid, epoch: epochs[kid], fops: vec![Fop::Lock { lock: lock.clone(), wait }] };
+    // As long as all copies are there and none blames another, they have nothing to say.
+    let doubted = shape.len() > 1 && (up.len() < epochs.len() || wire.is_blaming());
+    let ask = |kid: usize, wait: bool| {
+        let stat = doubted.then_some(Fop::Stat { gfid: lock.gfid });
+        let fops = [Fop::Lock { lock: lock.clone(), wait }].into_iter().chain(stat).collect();
+        Call { kid, epoch: epochs[kid], fops }
+    };
     let mut on = vec![0; epochs.len()];
     let mut copies: Vec<Option<Inode>> = vec![None; epochs.len()];
     let mut note = |kid: usize, answer: &Answer| {

@@ -125,6 +125,17 @@ impl Set {
         self.leases.tidy(&*self.wire, &self.shape, idle);
     }
 
+    /// Lets no change begin until [`Set::resume`], waits until those that are under way have ended (or for so long), and gives all
+    /// locks back.
+    pub fn pause(&self, patience: Duration) {
+        self.leases.pause(&*self.wire, &self.shape, patience);
+    }
+
+    /// Lets changes begin again.
+    pub fn resume(&self) {
+        self.leases.resume();
+    }
+
     /// Nobody has the file open any more: ends what was begun and gives the lock back.
     pub fn settle(&self, gfid: Gfid) {
         let lock = lease::inode(gfid);
