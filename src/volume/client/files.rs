@@ -109,6 +109,11 @@ impl Files {
         known.paths.remove(&gfid);
     }
 
+    /// An inode was changed by way of its name: what was told of it a moment ago is not so any more.
+    pub fn outdate(&self, gfid: Gfid) {
+        self.graph().sets.iter().for_each(|set| set.changed(gfid));
+    }
+
     /// Somebody else changed a name in a directory.
     pub fn forget_name(&self, dir: Gfid, name: &Bytes) {
         self.graph().sets.iter().for_each(|set| set.forget_name(dir, name));

@@ -88,10 +88,25 @@ impl Sender {
         &self,
         stream: &mut impl Write,
         kind: &str,
-        (id, note): (String, String),
+        note: (String, String),
         header: &T,
         payload: &[u8],
     ) -> io::Result<()> {
+        let head = self.head(kind, note, header, payload.len())?;
+        write_both(stream, &head, payload)
+    }
+
+    /// Everything of a message but its payload, which must follow and have so many bytes.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is too long for a frame.
+    pub fn head<T: Serialize>(
+        &self,
+        kind: &str,
+        (id, note): (String, String),
+        header: &T,
+        payload: usize,
+    ) -> io::Result<Vec<u8>> {
         let header = rmp_serde::to_vec(header).map_err(io::Error::other)?;
         let (from, to) = (self.from.clone(), self.to.clone());
         let envelope = Envelope { id, from, to, logical: 0, cause: None, kind: kind.into(), note, body: Bytes::new() };
@@ -100,14 +115,14 @@ impl Sender {
         // An empty body is the envelope's last two bytes (bin 8, length 0); the real one takes their place (bin 32).
         head.truncate(head.len() - 2);
         let too_long = |_| io::Error::new(io::ErrorKind::InvalidInput, "a message too long for a frame");
-        let body = u32::try_from(4 + header.len() + payload.len()).map_err(too_long)?;
+        let body = u32::try_from(4 + header.len() + payload).map_err(too_long)?;
         head.push(0xc6);
         head.extend_from_slice(&body.to_be_bytes());
         head.extend_from_slice(&u32::try_from(header.len()).map_err(too_long)?.to_be_bytes());
         head.extend_from_slice(&header);
-        let length = u32::try_from(head.len() - 4 + payload.len()).map_err(too_long)?;
+        let length = u32::try_from(head.len() - 4 + payload).map_err(too_long)?;
         head[..4].copy_from_slice(&length.to_be_bytes());
-        write_both(stream, &head, payload)
+        Ok(head)
     }
 }
 
