@@ -216,7 +216,8 @@ impl Set {
                 let kind = node.mode & libc::S_IFMT;
                 let is_dir = kind == libc::S_IFDIR;
                 let lock = match kind {
-                    libc::S_IFDIR => Some(lease::names(node.gfid)),
+                    // One that is made anew has its range with it; one that is made again may not be empty.
+                    libc::S_IFDIR if !node.xattrs.is_empty() => Some(lease::names(node.gfid)),
                     libc::S_IFREG if node.xattrs.is_empty() => Some(lease::inode(node.gfid)),
                     _ => None,
                 };
