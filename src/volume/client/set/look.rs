@@ -75,7 +75,10 @@ impl Set {
         let most = if self.quick().is_wanted() { super::quick::SMALL } else { 0 };
         let (along, step) = match fop {
             Fop::Lookup { parent, .. } => match self.ahead().step(*parent, moment.0) {
-                Some(after) => (Some(Fop::Ahead { gfid: *parent, after, count: ahead::STEP, most }), Some(*parent)),
+                Some(after) => {
+                    let most = if self.quick().has_room() { most } else { 0 };
+                    (Some(Fop::Ahead { gfid: *parent, after, count: ahead::STEP, most }), Some(*parent))
+                }
                 None => ((most > 0).then_some(Fop::Content { most }), None),
             },
             _ => (None, None),
