@@ -106,7 +106,7 @@ impl World {
     }
 
     fn write(&self, gfid: Gfid, text: &str) {
-        self.session.files.write(gfid, 0, &Bytes::copy_from_slice(text.as_bytes())).unwrap();
+        self.session.files.write(gfid, 0, &Bytes::copy_from_slice(text.as_bytes()), None).unwrap();
         self.session.files.sync(gfid, false).unwrap();
         self.session.files.settle(gfid);
     }
@@ -185,5 +185,55 @@ fn without_a_quorum_nothing_works() {
     world.until("the loss is noticed", || files.stat(file).is_err());
     assert_eq!(files.stat(file).map(drop), Err(libc::ENOTCONN));
     assert_eq!(files.read(file, 0, 1, None).map(drop), Err(libc::ENOTCONN));
-    assert_eq!(files.write(file, 0, &Bytes::from_static(b"y")).map(drop), Err(libc::ENOTCONN));
+    assert_eq!(files.write(file, 0, &Bytes::from_static(b"y"), None).map(drop), Err(libc::ENOTCONN));
+}
+
+/// Copies that are all known to be stale take no write, not even when they are a quorum: the good one, which is away, would come
+/// to be accused by them as they are by it.
+#[test]
+fn stale_copies_alone_take_no_write() {
+    let mut world = World::new(3, 3);
+    let file = world.make(Gfid::ROOT, "f", FILE);
+    world.write(file, "all three");
+    world.kill(0);
+    world.write(file, "not on 0!");
+    world.start(0);
+    world.kill(1);
+    world.write(file, "2 has all");
+    world.kill(2);
+    world.start(1);
+    let write = || world.session.files.write(file, 0, &Bytes::from_static(b"on 0 and 1"), None);
+    assert!(write().is_err(), "0 missed a write, and so did 1");
+    world.start(2);
+    let set = world.session.files.graph().sets[0].clone();
+    world.until("everything is healed", || {
+        heal::inode(&set, file, None, false).is_ok() && read(&world.disk(1).join("f")) == "2 has all"
+    });
+    assert_eq!(read(&world.disk(0).join("f")), "2 has all");
+}
+
+/// A copy that missed that a name was given to another file moves the old file when the name is moved: it is as if it had missed
+/// the move too, so that the heal finds it.
+#[test]
+fn a_stale_name_that_is_moved_is_healed() {
+    let mut world = World::new(3, 3);
+    let (old, new) = (world.make(Gfid::ROOT, "name", FILE), world.make(Gfid::ROOT, "new", FILE));
+    let to = world.make(Gfid::ROOT, "to", libc::S_IFDIR | 0o755);
+    world.write(old, "old");
+    world.write(new, "new");
+    let name = |text: &'static str| Bytes::from_static(text.as_bytes());
+    let session = world.session.clone();
+    let rename = |from: (Gfid, &'static str), to: (Gfid, &'static str)| {
+        session.files.rename((from.0, &name(from.1)), (to.0, &name(to.1)), false).unwrap();
+    };
+    world.kill(0);
+    rename((Gfid::ROOT, "new"), (Gfid::ROOT, "name"));
+    world.start(0);
+    rename((Gfid::ROOT, "name"), (to, "moved"));
+    let set = world.session.files.graph().sets[0].clone();
+    world.until("everything is healed", || {
+        [Gfid::ROOT, to, new].iter().for_each(|gfid| drop(heal::inode(&set, *gfid, None, false)));
+        (0..3).all(|slot| read(&world.disk(slot).join("to/moved")) == "new")
+    });
+    assert!((0..3).all(|slot| !world.disk(slot).join("name").exists() && !world.disk(slot).join("new").exists()));
 }

@@ -59,12 +59,21 @@ fn volume(dir: &Path, bricks: usize, options: &[(&str, &str)]) -> Volume {
 
 /// Runs a story on a volume of so many copies; fails with what it said.
 fn story(bricks: usize, options: &[(&str, &str)], script: &str) {
+    tell(script, |dir| volume(dir, bricks, options));
+}
+
+/// The same on a volume of so many bricks without copies.
+fn spread_story(bricks: usize, options: &[(&str, &str)], script: &str) {
+    tell(script, |dir| Volume { replica: 1, ..volume(dir, bricks, options) });
+}
+
+fn tell(script: &str, volume: impl Fn(&Path) -> Volume) {
     if let Some(why) = why_not() {
         eprintln!("skipped: {why}");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let volume = volume(dir.path(), bricks, options);
+    let volume = volume(dir.path());
     std::fs::write(dir.path().join("v.json"), serde_json::to_string(&volume).unwrap()).unwrap();
     let ports: Vec<String> = volume.bricks.iter().map(|b| b.port.to_string()).collect();
     let output = Command::new("unshare")
@@ -205,6 +214,57 @@ end 2; brick 1
 soon grep -q 2 b1/f
 brick 2
 soon bash -c '[ "$(ls b0/.glusterfs/indices/xattrop b1/.glusterfs/indices/xattrop | grep -c ^[0-9a-f]\{8\}-)" = 0 ]'
+"#,
+    );
+}
+
+/// Two mounts that append to one file never write over each other, whatever their kernels believe of its length.
+#[test]
+fn appends_of_two_mounts_are_all_there() {
+    story(
+        3,
+        &[],
+        r#"
+python3 - <<'END'
+import os, threading
+def lines(mount):
+    fd = os.open(mount + "/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for i in range(200):
+        os.write(fd, b"%s %d\n" % (mount.encode(), i))
+    os.close(fd)
+threads = [threading.Thread(target=lines, args=(m,)) for m in "ab" for _ in "12"]
+[t.start() for t in threads]
+[t.join() for t in threads]
+END
+is lines "$(wc -l < b0/log)" 800
+is every "$(sort b0/log | uniq -c | awk '$1 != 2' | wc -l)" 0
+soon cmp a/log b0/log
+soon cmp b/log b0/log
+"#,
+    );
+}
+
+/// A brick that is nearly full gets no new files: they go to the roomier one, with a link-to file where they belong.
+#[test]
+fn a_full_brick_gets_no_new_files() {
+    spread_story(
+        2,
+        &[("cluster.min-free-disk", "50%")],
+        r#"
+end 0; end 1; umount -l a b
+for i in 0 1; do rm -rf b$i; mkdir b$i; mount -t tmpfs -o size=$((8 + 24 * i))m none b$i; brick $i; soon bash -c "echo > /dev/tcp/127.0.0.1/${PORTS[$i]}"; done
+mnt a; mnt b
+for i in {1..20}; do echo $i > a/small$i; done
+[ "$(ls b0 | wc -l)" -gt 0 ] && [ "$(ls b1 | wc -l)" -gt 0 ]
+is none "$(find b0 b1 -not -path '*/.glusterfs/*' -perm 1000 | wc -l)" 0
+dd if=/dev/zero of=b0/ballast bs=1M count=6 2>/dev/null
+soon bash -c 'rm -f a/probe*; touch a/probe{1..9}; [ -n "$(find b0 -maxdepth 1 -name "probe*" -perm 1000)" ]'
+for i in {1..20}; do echo new $i > a/new$i; done
+is all "$(ls b1 | grep -c ^new)" 20
+is links "$(find b0 -maxdepth 1 -name 'new*' -not -perm 1000 | wc -l)" 0
+[ "$(find b0 -maxdepth 1 -name 'new*' -perm 1000 | wc -l)" -gt 0 ]
+is read "$(cat b/new* | grep -c new)" 20
+rm a/new*; is gone "$(ls b0 b1 | grep -c ^new || true)" 0
 "#,
     );
 }

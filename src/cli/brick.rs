@@ -39,6 +39,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
+    super::statedump::on_signal();
     let Arguments { name, path, bind, port, volume } = arguments;
     match role::run(&Options { name, path, listen: SocketAddr::new(bind, port), volume }) {
         Ok(()) => ExitCode::SUCCESS,

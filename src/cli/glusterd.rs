@@ -102,6 +102,7 @@ fn place(args: &Args) -> Place {
 /// Is the manager, in the foreground.
 fn stay(place: Place) -> io::Result<()> {
     let _ = nix::unistd::setsid();
+    super::statedump::on_signal();
     std::fs::create_dir_all(&place.run)?;
     std::fs::write(place.pid_file(), format!("{}\n", std::process::id()))?;
     manager::run(place)

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use super::mount_glusterfs::{self, ABSENT};
 use crate::volume::client::manager::Source;
 use crate::volume::client::role;
 
@@ -65,16 +66,24 @@ struct Arguments {
 /// The tool. See `glusterfs --help`.
 pub fn main(args: &[OsString]) -> ExitCode {
     let name = OsString::from("glusterfs");
-    let arguments = match Arguments::try_parse_from(std::iter::once(&name).chain(args)) {
+    let args = match meaning_something(args) {
+        Ok(args) => args,
+        Err(absent) => {
+            eprintln!("gluster has the option {absent} of glusterfs, terrarium does not");
+            return ExitCode::FAILURE;
+        }
+    };
+    let arguments = match Arguments::try_parse_from(std::iter::once(&name).chain(&args)) {
         Ok(arguments) => arguments,
         Err(error) => {
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
+    super::statedump::on_signal();
     let volume_id = arguments.volfile_id.as_deref().unwrap_or_default();
     let outcome = match arguments.process_name.as_str() {
-        "fuse" if !arguments.no_daemon => background(args),
+        "fuse" if !arguments.no_daemon => background(&args),
         "fuse" => mount(&arguments),
         "glustershd" => role::heal(&source(&arguments), &machine(&arguments)),
         "rebalance" => {
@@ -92,6 +101,35 @@ pub fn main(args: &[OsString]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Options of the real program that change nothing here, beside those that a mount may have; the value may be a word of its own.
+const IGNORED: &[&str] = &["log-file", "client-pid", "pid-file", "volfile-server-port", "volfile-server-transport"];
+/// The same with one letter.
+const IGNORED_LETTERS: &[&str] = &["-l", "-L", "-p"];
+/// Those of a mount whose value may be a word of its own.
+const WITH_VALUE: &[&str] = &["log-level", "negative-timeout", "lru-limit", "gid-timeout", "xlator-option"];
+
+/// The arguments without those that change nothing here.
+///
+/// # Errors
+/// The first that is not here and would change something.
+fn meaning_something(args: &[OsString]) -> Result<Vec<OsString>, String> {
+    let (mut kept, mut words) = (vec![], args.iter());
+    while let Some(word) = words.next() {
+        let text = word.to_string_lossy();
+        let (key, value) = text.split_once('=').map_or((&*text, None), |(key, value)| (key, Some(value)));
+        let long = key.strip_prefix("--").unwrap_or_default();
+        let lone = IGNORED.contains(&long) || IGNORED_LETTERS.contains(&key) || WITH_VALUE.contains(&long);
+        if ABSENT.contains(&long) || matches!(key, "--volfile" | "-f" | "--capability") {
+            return Err(key.into());
+        } else if lone && value.is_none() {
+            words.next();
+        } else if !lone && (!mount_glusterfs::IGNORED.contains(&long) || long == "process-name") {
+            kept.push(word.clone());
+        }
+    }
+    Ok(kept)
 }
 
 fn source(arguments: &Arguments) -> Source {
@@ -159,4 +197,21 @@ fn mount(arguments: &Arguments) -> std::io::Result<()> {
         tell(&error.to_string());
     }
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A mount as scripts start it: what changes nothing here is dropped with its value, what is not here is named.
+    #[test]
+    fn flags_without_a_meaning_here_are_dropped() {
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let line =
+            "--direct-io-mode=yes -l /tmp/l --log-level WARNING --acl -s h --volfile-id=gv0 --entry-timeout=0 /m";
+        assert_eq!(meaning_something(&words(line)), Ok(words("-s h --volfile-id=gv0 --entry-timeout=0 /m")));
+        let process = "--process-name glustershd --volfile-id=x";
+        assert_eq!(meaning_something(&words(process)), Ok(words(process)));
+        assert_eq!(meaning_something(&words("--aux-gfid-mount -s h")), Err("--aux-gfid-mount".into()));
+    }
 }

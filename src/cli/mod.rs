@@ -46,6 +46,7 @@ mod outer;
 mod quickstart;
 mod run;
 mod screen;
+mod statedump;
 mod su;
 mod sudo;
 mod systemctl;
@@ -144,6 +145,10 @@ const VERBS: &[(&str, Verb, &str)] = &[
 /// The program: finds the tool by its own name or the verb by its first argument, and runs it.
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
+    if let Ok(name) = std::ffi::CString::new(own_name().into_encoded_bytes()) {
+        // `pgrep` and `top` go by this; without it they would say the program's own name.
+        let _ = nix::sys::prctl::set_name(&name);
+    }
     if let Some(run) = tool(&own_name()) {
         return run(&args[1..]);
     }

@@ -115,7 +115,7 @@ const GENERIC: &[&str] = &[
     "nolazytime",
 ];
 /// Options that GlusterFS takes and that change nothing here.
-const IGNORED: &[&str] = &[
+pub(super) const IGNORED: &[&str] = &[
     "fetch-attempts",
     "transport",
     "reader-thread-count",
@@ -149,6 +149,8 @@ const IGNORED: &[&str] = &[
     "xlator-option",
     "direct-io-mode",
 ];
+/// Options that would change something, and are not here.
+pub(super) const ABSENT: &[&str] = &["worm", "aux-gfid-mount", "thin-client"];
 /// Options that the client process takes under the same name.
 const PASSED: &[&str] = &["attribute-timeout", "entry-timeout"];
 
@@ -160,7 +162,7 @@ impl Plan {
             ("backupvolfile-server" | "backup-volfile-server", Some(host)) => self.servers.push(host.into()),
             ("ro", None) => self.flags.push("--read-only".into()),
             ("log-file", Some(file)) => self.log = Some(file.into()),
-            ("worm" | "aux-gfid-mount" | "thin-client", _) => {
+            (key, _) if ABSENT.contains(&key) => {
                 return Err((format!("gluster has the mount option {key}, terrarium does not"), 1));
             }
             (key, Some(value)) if PASSED.contains(&key) => self.flags.push(format!("--{key}={value}")),

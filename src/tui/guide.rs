@@ -1,5 +1,7 @@
 //! What the guide and the list of labs show: plain values, made by the course ([`super::tutor::Tutor`]) in the person's language.
 
+use super::panes::PaneId;
+
 /// One lab in the list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Card {
@@ -20,6 +22,8 @@ pub struct Card {
 pub struct Guide {
     /// The lab's title.
     pub lab: String,
+    /// The pane that the lab is about.
+    pub picture: Option<PaneId>,
     /// Which step this is, from 1; 0 while the lab is not open yet.
     pub step: usize,
     /// How many steps there are.
@@ -90,6 +94,8 @@ pub struct Probe {
     pub hope: String,
     /// What was seen; empty while it is not known.
     pub saw: String,
+    /// Where to look; empty while it is not known.
+    pub look: String,
     /// Whether it held; `None` while it is not known.
     pub held: Option<bool>,
 }

@@ -187,7 +187,7 @@ impl Ui {
 
     /// The pane beside the guide where there is room for one.
     pub fn live(&self, world: &World) -> PaneId {
-        self.wanted.or_else(|| order(world).get(1).copied()).unwrap_or(PaneId::Shell)
+        self.wanted.or_else(|| order(world, self.guide.picture).get(1).copied()).unwrap_or(PaneId::Shell)
     }
 
     /// The width and height of a pane's inside; zeros if it is not shown.

@@ -10,7 +10,7 @@ mod table;
 mod value;
 
 pub use table::{Row, Support, TABLE};
-pub use value::{Check, boolean, seconds, size};
+pub use value::{Check, Least, boolean, seconds, size};
 
 use super::definition::Volume;
 

@@ -38,7 +38,7 @@ pub fn add(session: &Session, words: &[&str]) -> Outcome {
         return Err(Failure::Usage(ADD));
     }
     let change = Change::AddBrick { bricks, replica: counts.replica.unwrap_or(0), arbiter: counts.arbiter };
-    match session.change(name, change, force) {
+    match session.change(name, change, force || session.forced) {
         Ok(_) => session.say("volume add-brick: success", || node("volAddBrick", vec![leaf("output", "success")])),
         Err(reason) => Err(Failure::failed("volume add-brick", &reason)),
     }

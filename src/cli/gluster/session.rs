@@ -23,6 +23,8 @@ pub struct Session {
     pub script: bool,
     /// `--xml`.
     pub xml: bool,
+    /// `--wignore`: `volume create` and `add-brick` do as if `force` had been said.
+    pub forced: bool,
     /// `--version`.
     pub version: bool,
     /// The command, as it goes into the history.
@@ -93,7 +95,8 @@ impl Session {
     /// The flag that ends the run.
     pub fn from_flags(words: Vec<String>) -> Result<(Self, Vec<String>), Flag> {
         let place = Place::here();
-        let mut session = Self { script: false, xml: false, version: false, words: String::new(), place };
+        let mut session =
+            Self { script: false, xml: false, forced: false, version: false, words: String::new(), place };
         let mut rest = vec![];
         for word in words {
             match word.as_str() {
@@ -103,7 +106,8 @@ impl Session {
                 "--version" | "-V" => session.version = true,
                 "--print-logdir" => return Err(Flag::Says("/var/log/glusterfs")),
                 "--print-statedumpdir" => return Err(Flag::Says("/var/run/gluster")),
-                "--nolog" | "--wignore" => {}
+                "--wignore" => session.forced = true,
+                "--nolog" | "--wignore-partition" => {}
                 flag if flag.starts_with("--log-level=") || flag.starts_with("--log-file=") => {}
                 flag if flag.starts_with("--timeout=") => {}
                 flag if flag.starts_with("--remote-host=")

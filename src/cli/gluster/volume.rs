@@ -183,7 +183,7 @@ pub fn create(session: &Session, words: &[&str]) -> Outcome {
         version: 1,
         commit_hash: 1,
     };
-    let outcome = session.change(name, Change::Create(Box::new(volume)), force);
+    let outcome = session.change(name, Change::Create(Box::new(volume)), force || session.forced);
     conclude(session, "volume create", "volCreate", name, outcome.map(drop), ": please start the volume to access data")
 }
 

@@ -218,10 +218,12 @@ impl Page<'_> {
             scene.span(paint, format!("{mark} ")),
             scene.span(Paint::Text, probe.hope.clone()),
         ]));
-        if !probe.saw.is_empty() && probe.held != Some(true) {
-            for line in probe.saw.lines() {
-                self.line(&Line::from(scene.span(Paint::Dim, format!("  {line}"))));
-            }
+        if probe.held == Some(true) {
+            return;
+        }
+        let lead = |lead: &'static str, text: &str| text.lines().map(|l| format!("  {lead}{l}")).collect::<Vec<_>>();
+        for line in lead("", &probe.saw).into_iter().chain(lead("→ ", &probe.look)) {
+            self.line(&Line::from(scene.span(Paint::Dim, line)));
         }
     }
 }

@@ -107,5 +107,22 @@ fn watch(volume: &Volume, options: &Options, server: Arc<Server>, reporter: Repo
 
 fn is_healthy(server: &Server) -> bool {
     let store = &server.brick().store;
-    store.is_healthy() && store.touch(&format!("{}", crate::world::reporter::now() / 1_000_000)).is_ok()
+    store.is_healthy() && works(store.touch(&format!("{}", crate::world::reporter::now() / 1_000_000)))
+}
+
+/// Whether a disk that answered a write so is in order: a full one is.
+fn works(written: Result<(), i32>) -> bool {
+    matches!(written, Ok(()) | Err(libc::ENOSPC | libc::EDQUOT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A full disk is no broken one: the brick goes on and refuses writes by itself.
+    #[test]
+    fn a_full_disk_is_healthy() {
+        assert!(works(Ok(())) && works(Err(libc::ENOSPC)));
+        assert!(!works(Err(libc::EIO)) && !works(Err(libc::EROFS)));
+    }
 }

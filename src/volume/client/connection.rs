@@ -25,6 +25,8 @@ use crate::world::wire::{Dial, write_frame};
 pub const RETRY: Duration = Duration::from_secs(3);
 /// The same at first.
 const SOON: Duration = Duration::from_millis(100);
+/// How long what is under way may take to end, and a connection to be made anew, when it is to go another way.
+pub const REROUTE: Duration = Duration::from_secs(2);
 /// How long a connection may take to come about.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -129,6 +131,9 @@ pub struct Connection {
     kicked: (Mutex<bool>, Condvar),
     ended: AtomicBool,
     detail: AtomicBool,
+    /// The connection is being made anew on purpose; rung when there is one again, or none in time.
+    rerouting: AtomicBool,
+    relinked: Condvar,
 }
 
 impl Connection {
@@ -153,6 +158,8 @@ impl Connection {
             kicked: <_>::default(),
             ended: AtomicBool::new(false),
             detail: AtomicBool::new(false),
+            rerouting: AtomicBool::new(false),
+            relinked: Condvar::new(),
         });
         let own = connection.clone();
         std::thread::Builder::new().name(format!("brick-{number}")).spawn(move || own.run(&locate))?;
@@ -200,25 +207,29 @@ impl Connection {
         }
     }
 
-    /// Lets what is under way end, then drops the connection; it comes back at once, perhaps another way.
+    /// Lets what is under way end, then makes the connection anew, perhaps another way. Whoever comes meanwhile waits and sees
+    /// nothing of it; if it does not come back in time, the brick is down.
     pub fn reroute(&self) {
-        let until = Instant::now() + Duration::from_secs(2);
+        let until = Instant::now() + REROUTE;
         self.flush();
         let mut link = guard(&self.link);
         while !guard(&self.pending).is_empty() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(2));
         }
-        *guard(&self.kicked.0) = true;
-        let was_up = link.take().is_some();
+        let Some(old) = link.take() else { return self.kick() };
+        self.rerouting.store(true, Relaxed);
         drop(link);
         self.drop_link();
-        if was_up {
+        self.kick();
+        let (link, _) = self
+            .relinked
+            .wait_timeout_while(guard(&self.link), until.saturating_duration_since(Instant::now()), |l| l.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        self.rerouting.store(false, Relaxed);
+        self.relinked.notify_all();
+        if link.is_none() && self.epoch() == old.epoch {
             self.epoch.store(0, Relaxed);
             let _ = self.words.send((self.number, Word::Down));
-        }
-        self.kick();
-        while self.epoch() == 0 && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(2));
         }
     }
 
@@ -245,6 +256,7 @@ impl Connection {
         *guard(&self.heard) = Instant::now();
         *guard(&self.link) = Some(Link { stream: writer, epoch, later: vec![] });
         self.epoch.store(epoch, Relaxed);
+        self.relinked.notify_all();
         let _ = self.words.send((self.number, Word::Up));
         loop {
             let (message, data): (ToClient, Bytes) = read_frame(&mut reader)?.open()?;
@@ -272,9 +284,14 @@ impl Connection {
     }
 
     fn down(&self) {
-        self.epoch.store(0, Relaxed);
         self.blaming.store(true, Relaxed);
-        let was_up = guard(&self.link).take().is_some();
+        let was_up = {
+            let mut link = guard(&self.link);
+            if !self.rerouting.load(Relaxed) {
+                self.epoch.store(0, Relaxed);
+            }
+            link.take().is_some()
+        };
         let lost: Vec<_> = guard(&self.pending).drain().collect();
         for (_, (gather, place)) in lost {
             gather.put(place, Answer::lost());
@@ -354,6 +371,10 @@ impl Connection {
         gather: Option<(&Arc<Gather>, usize)>,
     ) -> io::Result<bool> {
         let mut link = guard(&self.link);
+        if epoch == 0 {
+            let away = |link: &mut Option<Link>| link.is_none() && self.rerouting.load(Relaxed);
+            link = self.relinked.wait_while(link, away).unwrap_or_else(PoisonError::into_inner);
+        }
         let Some(link) = link.as_mut().filter(|l| epoch == 0 || l.epoch == epoch) else { return Ok(false) };
         if let Some((gather, place)) = gather {
             guard(&self.pending).insert(id, (gather.clone(), place));

@@ -9,6 +9,7 @@
 
 pub mod connection;
 mod copies;
+pub mod dump;
 pub mod files;
 pub mod heal;
 pub mod info;

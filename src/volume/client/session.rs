@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender as Queue, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use super::connection::{Connection, Target, Word};
+use super::connection::{Connection, REROUTE, Target, Word};
 use super::copies;
 use super::files::{Files, Graph};
 use super::manager::{self, Source};
@@ -110,6 +110,7 @@ impl Session {
         let (files, client, teller) = (Files::new(empty), Gfid::random(), Teller::new(reporter.clone()));
         let session =
             Arc::new(Self { files, options, client, teller, words, bell, links, retired: Mutex::default(), reporter });
+        super::dump::remember(&session);
         session.take(volume)?;
         let (one, two, three) = (Arc::downgrade(&session), Arc::downgrade(&session), Arc::downgrade(&session));
         let bell = session.bell.clone();
@@ -220,8 +221,11 @@ impl Session {
         }
         let affected: Vec<_> = links.by_brick.values().map(|(_, c)| c.clone()).collect();
         drop(links);
-        self.files.graph().sets.iter().for_each(|set| set.tidy(None));
+        // Locks end with their connection: nothing must be under way that rests on one.
+        let graph = self.files.graph();
+        graph.sets.iter().for_each(|set| set.pause(REROUTE));
         affected.iter().for_each(|c| c.reroute());
+        graph.sets.iter().for_each(|set| set.resume());
     }
 
     /// Whether messages carry notes for those who watch the links, and requests tell their steps.
@@ -323,8 +327,9 @@ impl Session {
                 Some(Notice::Gone(gfid, number))
             }
             Word::Invalidate(gfid, name) => {
-                if name.is_none() {
-                    self.files.forget(gfid);
+                match &name {
+                    Some(name) => self.files.forget_name(gfid, name),
+                    None => self.files.forget(gfid),
                 }
                 Some(Notice::Changed(gfid, name))
             }

@@ -86,6 +86,31 @@ fn percent(value: &str) -> Option<f64> {
     value.trim_end_matches('%').parse().ok().filter(|p| (0.0..=100.0).contains(p))
 }
 
+/// How much of something must stay free.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Least {
+    /// Of all of it.
+    Percent(f64),
+    /// In bytes (or pieces).
+    Count(u64),
+}
+
+impl Least {
+    /// `10%`, `10` (percent too), `5GB`; `None` if it is neither.
+    pub fn parse(value: &str) -> Option<Self> {
+        percent(value).map(Self::Percent).or_else(|| size(value).map(Self::Count))
+    }
+
+    /// Whether so much is left of so much.
+    #[expect(clippy::cast_precision_loss, reason = "a percentage")]
+    pub fn is_left(self, free: u64, of: u64) -> bool {
+        match self {
+            Self::Percent(least) => of == 0 || free as f64 * 100.0 / of as f64 >= least,
+            Self::Count(least) => free >= least,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +121,15 @@ mod tests {
         assert_eq!((size("64MB"), size("1048576"), size("12xyz")), (Some(64 << 20), Some(1 << 20), None));
         assert_eq!((seconds("10min"), seconds("42"), seconds("abc")), (Some(600), Some(42), None));
         assert_eq!((boolean("Enable"), boolean("0"), boolean("2")), (Some(true), Some(false), None));
+    }
+
+    /// What must stay free is a share or an amount.
+    #[test]
+    fn room_is_measured_in_percent_or_bytes() {
+        let left = |value: &str, free, of| Least::parse(value).unwrap().is_left(free, of);
+        assert!(left("10%", 10, 100) && !left("10%", 9, 100) && !left("10", 9, 100));
+        assert!(left("1KB", 1024, 4096) && !left("1KB", 1023, 4096));
+        assert!(left("5%", 0, 0), "a file system without inodes of its own");
+        assert_eq!(Least::parse("much"), None);
     }
 }

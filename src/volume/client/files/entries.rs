@@ -133,12 +133,26 @@ impl Files {
             vec![("hash", format!("0x{:08x}", hash::of_name(name))), ("subvolume", graph.name(at))]
         });
         let gfid = node.gfid;
+        let place = self.place_of_new(&graph, (dir, name), &node, at)?;
         let fop = Fop::Make { parent: dir, name: name.clone(), node: Box::new(node) };
-        let made = inode(graph.sets[at].change_names(dir, name, &fop)?)?;
+        let made = inode(graph.sets[place].change_names(dir, name, &fop)?)?;
         if graph.sets.len() > 1 {
-            self.known().places.insert(gfid, at);
+            self.known().places.insert(gfid, place);
         }
         Ok(made)
+    }
+
+    /// Where something new is made: on the set that its name belongs to, or, if that is nearly full, on a roomier one, to which a
+    /// link-to file then points.
+    fn place_of_new(&self, graph: &Graph, name: (Gfid, &Bytes), node: &Node, at: usize) -> Result<usize, i32> {
+        if graph.sets.len() == 1 || node.mode & libc::S_IFMT != libc::S_IFREG {
+            return Ok(at);
+        }
+        let place = self.roomy(graph, &*self.layout(graph, name.0)?, at);
+        if place != at {
+            self.point_anew(graph, at, name, node.gfid, place)?;
+        }
+        Ok(place)
     }
 
     /// Where a name belongs, and why, for those who watch.

@@ -218,6 +218,21 @@ impl Files {
         gfid: Gfid,
         place: usize,
     ) -> Result<(), i32> {
+        match self.point_anew(graph, at, (dir, name), gfid, place) {
+            Err(libc::EEXIST) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// The same where nothing has the name yet (else EEXIST).
+    pub(super) fn point_anew(
+        &self,
+        graph: &Graph,
+        at: usize,
+        (dir, name): (Gfid, &Bytes),
+        gfid: Gfid,
+        place: usize,
+    ) -> Result<(), i32> {
         let target = format!("{}\0", graph.name(place));
         let set: &Set = &graph.sets[at];
         let node = Node {
@@ -230,9 +245,6 @@ impl Files {
             time: set.wire.now(),
             xattrs: vec![(Bytes::from_static(LINKTO.as_bytes()), target.into())],
         };
-        match set.change_names(dir, name, &Fop::Make { parent: dir, name: name.clone(), node: Box::new(node) }) {
-            Ok(_) | Err(libc::EEXIST) => Ok(()),
-            Err(errno) => Err(errno),
-        }
+        set.change_names(dir, name, &Fop::Make { parent: dir, name: name.clone(), node: Box::new(node) }).map(drop)
     }
 }

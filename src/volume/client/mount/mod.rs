@@ -69,6 +69,10 @@ pub struct Mounted {
     locks: locks::Locks,
     ttl: Ttl,
     notifier: OnceLock<Notifier>,
+    /// The kernel's end, for a message that [`Notifier`] does not have.
+    device: OwnedFd,
+    /// What is to be heeded.
+    news: Sender<Notice>,
 }
 
 impl Mounted {
@@ -90,15 +94,37 @@ impl Mounted {
         let number = INodeNo(self.inodes.number(gfid));
         // The kernel may not know it (any more): then there is nothing to do.
         let _ = match name {
-            Some(name) => notifier
-                .inval_inode(number, -1, 0)
-                .and_then(|()| notifier.inval_entry(number, std::ffi::OsStr::from_bytes(name))),
+            Some(name) => notifier.inval_inode(number, -1, 0).and_then(|()| self.expire(number, name)),
             None => notifier.inval_inode(number, 0, 0),
         };
     }
 
+    /// A name is looked up again before it is used. (To drop it, as [`Notifier::inval_entry`] does, would pull a working
+    /// directory from under a process. Kernels before 6.2 do not know the difference and drop it.)
+    fn expire(&self, parent: INodeNo, name: &[u8]) -> io::Result<()> {
+        const INVAL_ENTRY: i32 = 3;
+        const EXPIRE_ONLY: u32 = 1;
+        let length = u32::try_from(name.len()).map_err(io::Error::other)?;
+        let head = [&parent.0.to_ne_bytes()[..], &length.to_ne_bytes(), &EXPIRE_ONLY.to_ne_bytes()];
+        self.tell_kernel(INVAL_ENTRY, &[&head.concat(), name, &[0]].concat())
+    }
+
+    /// All names are looked up again before they are used. (Kernels before 6.16 do not know this; there they stay as long as
+    /// `entry-timeout` says.)
+    fn expire_all(&self) -> io::Result<()> {
+        const INC_EPOCH: i32 = 8;
+        self.tell_kernel(INC_EPOCH, &[])
+    }
+
+    /// A message to the kernel that answers nothing: length, kind, 0, body.
+    fn tell_kernel(&self, kind: i32, body: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(16 + body.len()).map_err(io::Error::other)?;
+        let message = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &0_u64.to_ne_bytes(), body].concat();
+        nix::unistd::write(&self.device, &message).map(drop).map_err(io::Error::from)
+    }
+
     /// Takes what changed out of the kernel's caches.
-    fn heed(&self, news: &Notice) {
+    fn heed(self: &Arc<Self>, news: &Notice) {
         match news {
             Notice::Freed => self.locks.ring(),
             Notice::Changed(gfid, name) => self.invalidate(*gfid, name.as_ref()),
@@ -117,12 +143,21 @@ impl Mounted {
             Notice::Brick { up: false, usable: true, .. } => {}
             // One that came may show that copies accuse each other, and what was changed on it meanwhile was told to nobody.
             Notice::Brick { .. } | Notice::Volume => {
-                self.locks.restore(&self.session);
-                for number in self.inodes.all() {
-                    if let Ok(known) = self.inodes.get(number) {
-                        self.invalidate(known.gfid, None);
-                    }
-                }
+                let own = self.clone();
+                // It takes long when the kernel knows much, and what others change meanwhile must not wait for it.
+                let _ = std::thread::Builder::new().name("doubt".into()).spawn(move || own.doubt());
+            }
+        }
+    }
+
+    /// Takes everything out of the kernel's caches.
+    fn doubt(&self) {
+        self.locks.restore(&self.session);
+        // Where the kernel cannot do it, names live out their time.
+        let _ = self.expire_all();
+        for number in self.inodes.all() {
+            if let Ok(known) = self.inodes.get(number) {
+                self.invalidate(known.gfid, None);
             }
         }
     }
@@ -138,21 +173,23 @@ pub fn serve(
     ready: impl FnOnce(),
 ) -> io::Result<()> {
     let (news, heard) = channel();
-    let session = start(news)?;
+    let session = start(news.clone())?;
     let root = match &options.subdir {
         Some(dir) => session.files.directory(dir.as_bytes()).map_err(io::Error::from_raw_os_error)?,
         None => Gfid::ROOT,
     };
     let (buffers, inodes) = (Buffers::new(session.clone())?, Inodes::new(root));
+    let fd = mount(options)?;
     let mounted = Arc::new(Mounted {
         session,
+        device: fd.try_clone()?,
         buffers,
         inodes,
         locks: <_>::default(),
         ttl: options.ttl,
         notifier: OnceLock::new(),
+        news,
     });
-    let fd = mount(options)?;
     let mut config = fuser::Config::default();
     config.acl = SessionACL::All;
     config.n_threads = Some(8);
@@ -168,7 +205,7 @@ pub fn serve(
     outcome
 }
 
-fn heed_all(mounted: &Mounted, heard: &Receiver<Notice>) {
+fn heed_all(mounted: &Arc<Mounted>, heard: &Receiver<Notice>) {
     while let Ok(news) = heard.recv() {
         mounted.heed(&news);
     }

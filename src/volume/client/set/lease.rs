@@ -9,11 +9,13 @@
 //! brick that is up takes part.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::super::tale;
 use super::super::wire::{Answer, Call, Wire};
+use super::seen::Seen;
 use crate::volume::replicate::{self, Blames, Kids, NoCopy, Shape};
 use crate::volume::rpc::{Domain, Fop, Inode, Lock, Reply};
 use crate::volume::xattr::Kind;
@@ -30,6 +32,8 @@ pub const ATTRIBUTES: Part = (u64::MAX - 1, u64::MAX);
 pub struct Leases {
     table: Mutex<HashMap<Lock, Lease>>,
     changed: Condvar,
+    /// Nobody new enters.
+    paused: AtomicBool,
 }
 
 /// Copies that nobody accuses, as they were when the lock was taken and as far as they got every change since. A change that
@@ -101,6 +105,8 @@ struct Lease {
     /// A change reached too few: what is noted as begun stays, and nobody is accused.
     doubtful: bool,
     idle: Instant,
+    /// Of a directory: what is known because nobody else can change it.
+    seen: Seen,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +147,23 @@ impl Leases {
     /// # Errors
     /// ENOTCONN without enough bricks.
     pub fn enter(&self, wire: &dyn Wire, shape: &Shape, lock: &Lock, part: Part, noting: bool) -> Result<Entered, i32> {
+        let table = self.changed.wait_while(self.table(), |_| self.paused.load(Relaxed));
+        drop(table.unwrap_or_else(PoisonError::into_inner));
+        self.enter_also(wire, shape, lock, part, noting)
+    }
+
+    /// The same for somebody who has entered elsewhere already, and whom everybody waits for.
+    ///
+    /// # Errors
+    /// As of [`Leases::enter`].
+    pub fn enter_also(
+        &self,
+        wire: &dyn Wire,
+        shape: &Shape,
+        lock: &Lock,
+        part: Part,
+        noting: bool,
+    ) -> Result<Entered, i32> {
         let mut table = self.table();
         loop {
             let generation = wire.generation();
@@ -195,9 +218,24 @@ impl Leases {
     /// A lock came with something newly made on these bricks, which nobody else can know yet.
     pub fn born(&self, wire: &dyn Wire, lock: Lock, on: Vec<u64>) {
         let kids: Kids = on.iter().enumerate().filter(|(_, e)| **e > 0).map(|(i, _)| i).collect();
-        let good = Good::all(kids);
-        let lease = Lease { phase: Phase::Held, on, good, used: true, ..Lease::taking(wire.generation()) };
+        let (good, seen) = (Good::all(kids), Seen::empty());
+        let lease = Lease { phase: Phase::Held, on, good, used: true, seen, ..Lease::taking(wire.generation()) };
         self.table().insert(lock, lease);
+    }
+
+    /// What is known of a directory whose names are locked on every brick and wanted by nobody else.
+    pub fn seen<T>(&self, wire: &dyn Wire, lock: &Lock, look: impl FnOnce(&mut Seen) -> T) -> Option<T> {
+        let mut table = self.table();
+        let lease = table.get_mut(lock)?;
+        let sure = lease.phase == Phase::Held && !lease.wanted && lease.generation == wire.generation();
+        (sure && lease.on.iter().all(|epoch| *epoch > 0)).then(|| look(&mut lease.seen))
+    }
+
+    /// Something happened to a directory that a lease, if there is one, must know.
+    pub fn note(&self, lock: &Lock, note: impl FnOnce(&mut Seen)) {
+        if let Some(lease) = self.table().get_mut(lock) {
+            note(&mut lease.seen);
+        }
     }
 
     /// The change ended so: it happened on these copies (`Err`: on these, but they are too few).
@@ -227,6 +265,14 @@ impl Leases {
     pub fn release(&self, wire: &dyn Wire, shape: &Shape, entered: Entered) {
         let on = shape.all();
         self.leave(wire, shape, entered, Kind::Entry, Ok(on));
+    }
+
+    /// The caller did nothing, and noted nothing as begun.
+    pub fn retreat(&self, wire: &dyn Wire, shape: &Shape, entered: Entered) {
+        if let Some(lease) = self.table().get_mut(&entered.lock) {
+            lease.noted -= entered.unnoted;
+        }
+        self.release(wire, shape, entered);
     }
 
     /// These missed a change of data. Gives those who were not accused under this lease yet: the caller accuses them now.
@@ -277,6 +323,24 @@ impl Leases {
         self.table().get(lock).is_some_and(|l| l.phase == Phase::Held && !l.noted.is_empty())
     }
 
+    /// Lets nobody enter any more, waits until everybody has left (or for so long), and gives all locks back.
+    pub fn pause(&self, wire: &dyn Wire, shape: &Shape, patience: Duration) {
+        let table = self.table();
+        self.paused.store(true, Relaxed);
+        let busy = |table: &mut HashMap<Lock, Lease>| {
+            table.values().any(|lease| lease.phase != Phase::Held || !lease.parts.is_empty())
+        };
+        drop(self.changed.wait_timeout_while(table, patience, busy));
+        self.tidy(wire, shape, None);
+    }
+
+    /// Lets in who waits.
+    pub fn resume(&self) {
+        let _table = self.table();
+        self.paused.store(false, Relaxed);
+        self.changed.notify_all();
+    }
+
     /// Gives one lock back if it is not in use.
     pub fn settle(&self, wire: &dyn Wire, shape: &Shape, lock: &Lock) {
         let table = self.table();
@@ -317,6 +381,7 @@ impl Lease {
             good: Good::all(Kids::NONE),
             doubtful: false,
             idle: Instant::now(),
+            seen: Seen::default(),
         }
     }
 
@@ -356,8 +421,13 @@ fn take(wire: &dyn Wire, shape: &Shape, lock: &Lock) -> Result<(Vec<u64>, Good),
     }
     let epochs = wire.epochs();
     let up: Vec<usize> = (0..epochs.len()).filter(|i| epochs[*i] > 0).collect();
-    let ask =
-        |kid: usize, wait: bool| Call { kid, epoch: epochs[kid], fops: vec![Fop::Lock { lock: lock.clone(), wait }] };
+    // As long as all copies are there and none blames another, they have nothing to say.
+    let doubted = shape.len() > 1 && (up.len() < epochs.len() || wire.is_blaming());
+    let ask = |kid: usize, wait: bool| {
+        let stat = doubted.then_some(Fop::Stat { gfid: lock.gfid });
+        let fops = [Fop::Lock { lock: lock.clone(), wait }].into_iter().chain(stat).collect();
+        Call { kid, epoch: epochs[kid], fops }
+    };
     let mut on = vec![0; epochs.len()];
     let mut copies: Vec<Option<Inode>> = vec![None; epochs.len()];
     let mut note = |kid: usize, answer: &Answer| {
@@ -390,7 +460,8 @@ fn take(wire: &dyn Wire, shape: &Shape, lock: &Lock) -> Result<(Vec<u64>, Good),
     Err(libc::ENOTCONN)
 }
 
-fn unlock(lock: &Lock, on: impl Iterator<Item = (usize, u64)>) -> Vec<Call> {
+/// To give a lock back on these connections.
+pub fn unlock(lock: &Lock, on: impl Iterator<Item = (usize, u64)>) -> Vec<Call> {
     on.map(|(kid, epoch)| Call { kid, epoch, fops: vec![Fop::Unlock { lock: lock.clone() }] }).collect()
 }
 
