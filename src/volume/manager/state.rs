@@ -374,6 +374,15 @@ fn judge_shrink(volume: &Volume, bricks: &[(String, String)], replica: usize, ac
         if action == Removal::Start {
             return Err("Migration of data is not needed when reducing replica count. Use the 'force' option".into());
         }
+        let is_arbiter = |i: &usize| volume.is_arbiter(*i);
+        if volume.arbiter > 0 && replica == 2 && !indices.iter().all(is_arbiter) {
+            return Err("Remove arbiter brick(s) only when converting from arbiter to replica 2 subvolume.".into());
+        }
+        if volume.arbiter > 0 && replica == 1 && indices.iter().filter(|i| is_arbiter(i)).count() < volume.set_count() {
+            return Err(
+                "Removed bricks must contain arbiter when converting from arbiter to plain distribute volume.".into()
+            );
+        }
         let each = old - replica;
         let fits = count == each * volume.set_count() && (0..volume.set_count()).all(|s| per_set(s) == each);
         return fits.then_some(()).ok_or_else(|| {

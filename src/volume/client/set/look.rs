@@ -133,6 +133,10 @@ impl Set {
         let sources = blames.sources(Kind::Entry);
         let split = sources.is_empty() || blames.accused(Kind::Entry).is_empty();
         if !split && (sources - absent).is_empty() && self.shape.suffices(absent | (up - sources)) {
+            if up == self.shape.all() {
+                // What is left of it is taken out of sight; if that fails, the heal of the directory does it.
+                let _ = crate::volume::client::heal::name(self, parent, name);
+            }
             return Err(libc::ENOENT);
         }
         let trusted = |i: usize| split || sources.has(i);
