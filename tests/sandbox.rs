@@ -181,6 +181,19 @@ fn two_worlds_do_not_meet() {
     }
 }
 
+/// Worlds open and close at once, and each start looks for what dead ones have left: none takes a living one for dead.
+#[test]
+fn a_crowd_of_worlds() {
+    for who in everybody() {
+        let home = Home::of(who);
+        let one = || {
+            let output = home.terrarium(["run", "--", "echo", "ok"]).output().unwrap();
+            assert_eq!((out(&output).as_str(), err(&output).as_str()), ("ok\n", ""), "{who:?}");
+        };
+        std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(|| (0..6).for_each(|_| one())))));
+    }
+}
+
 /// The wall, tried from inside by an ordinary user: nothing read-only can be made writable or uncovered, no process of
 /// the host can be seen, signalled or entered.
 #[test]

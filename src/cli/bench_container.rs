@@ -49,7 +49,11 @@ fn everybody(rounds: u32) -> Result<(), String> {
     let own = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
     let rounds_word = rounds.to_string();
     let world = ["run", "--", "terrarium", "bench", "container", "--inside", "--rounds", rounds_word.as_str()];
-    let status = Command::new(own).args(world).status().map_err(|e| format!("cannot open a world: {e}"))?;
+    let folder = own_folder();
+    fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let status = Command::new(own).args(world).current_dir(&folder).status();
+    let _ = fs::remove_dir_all(&folder);
+    let status = status.map_err(|e| format!("cannot open a world: {e}"))?;
     if !status.success() {
         return Err("the world of ours failed".into());
     }
@@ -61,6 +65,11 @@ fn everybody(rounds: u32) -> Result<(), String> {
             Ok(())
         }
     }
+}
+
+/// A folder for one run of the bench, so that it does not matter where it is started.
+fn own_folder() -> PathBuf {
+    std::env::temp_dir().join(format!("terrarium-bench-{}", std::process::id()))
 }
 
 /// Runs a command that must succeed, silently.
@@ -170,7 +179,7 @@ fn real_lxc() -> Option<PathBuf> {
 
 /// Real LXC, with the same kind of root in a folder of its own.
 fn real(tools: &Path, rounds: u32) -> Result<(), String> {
-    let dir = std::env::temp_dir().join(format!("terrarium-bench-{}", std::process::id()));
+    let dir = own_folder();
     let path = dir.to_string_lossy().into_owned();
     let measured = prepare_real(&dir).and_then(|()| cycle("LXC", tools, &["-P", &path], rounds));
     let _ = run(&tools.join("lxc-stop"), &["-k", "-n", "bench", "-P", &path]);

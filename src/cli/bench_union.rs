@@ -42,7 +42,8 @@ struct Args {
     /// Only these groups of rows: start, stat, readdir, readdirstat, grep, read, write, small, untar, copyup, unlink.
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
-    /// Only these peers: native, overlayfs, fuse-overlayfs, mergerfs, ours.
+    /// Only these peers: native, overlayfs, fuse-overlayfs, mergerfs, ours, ours-passthrough (root only: files
+    /// of the writable branch are read and written by the kernel itself).
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
     /// How direct changes are noticed by ours: notify, reval, none.

@@ -14,6 +14,7 @@ mod table;
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
@@ -85,10 +86,26 @@ fn enclose(parsed: &Args, args: &[OsString]) -> Result<ExitCode, String> {
     unshare(all).map_err(|e| format!("needs root for its namespaces ({e}); try it in `terrarium run`"))?;
     let base = parsed.dir.join(format!("terrarium-bench-volume-{}", std::process::id()));
     fs::create_dir_all(&base).map_err(|e| format!("{}: {e}", base.display()))?;
+    spread(&base);
     let status = again(args, &["--inside", "init"], &[("TERRARIUM_BENCH", base.as_os_str())]);
     let removed = fs::remove_dir_all(&base).map_err(|e| format!("{} is left: {e}", base.display()));
     let code = code(status?);
     removed.map(|()| code)
+}
+
+/// Tells ext4 to put each peer's directory into a part of the disk of its own (chattr +T), away from what others do there. A file
+/// system that does not know how goes without.
+fn spread(base: &Path) {
+    const FS_TOPDIR_FL: libc::c_int = 0x0002_0000;
+    let Ok(dir) = fs::File::open(base) else { return };
+    let mut flags: libc::c_int = 0;
+    // SAFETY: both take a pointer to an int.
+    unsafe {
+        if libc::ioctl(dir.as_raw_fd(), libc::FS_IOC_GETFLAGS, &raw mut flags) == 0 {
+            flags |= FS_TOPDIR_FL;
+            libc::ioctl(dir.as_raw_fd(), libc::FS_IOC_SETFLAGS, &raw const flags);
+        }
+    }
 }
 
 fn known(words: &[String], all: &[&str], what: &str) -> Result<(), String> {
@@ -141,7 +158,7 @@ fn measure_all(args: &Args, base: &Path) -> Result<(), String> {
             if !args.only.is_empty() && !args.only.iter().any(|p| p == name) {
                 continue;
             }
-            let place = base.join(format!("{name}-{round}"));
+            let place = base.join(format!("{name}-{round}-{}", std::process::id()));
             let mut peer = match peers::start(name, &place) {
                 Ok(peer) => peer,
                 Err(why) => {
@@ -154,7 +171,7 @@ fn measure_all(args: &Args, base: &Path) -> Result<(), String> {
                 eprintln!("{name}: gave up: {why}");
             }
             peer.stop();
-            let _ = fs::remove_dir_all(&place);
+            shed(&place);
         }
     }
     if args.json {
@@ -172,6 +189,20 @@ fn rows_of(args: &Args, peer: &mut dyn Peer, place: &Path, measured: &mut Measur
     }
     let wanted = |group: &str| args.rows.is_empty() || args.rows.iter().any(|r| r == group);
     rows::measure(peer, place, args.quick, &wanted, &mut note)
+}
+
+/// Gives back the room of large files. The small ones stay until the end: where a file system has just removed thousands of
+/// files it is slow to make new ones, and the next peer would pay for it.
+fn shed(place: &Path) {
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+        match entry.metadata() {
+            Ok(found) if found.is_dir() => shed(&entry.path()),
+            Ok(found) if found.is_file() && found.len() > 1 << 20 => {
+                let _ = fs::OpenOptions::new().write(true).open(entry.path()).and_then(|file| file.set_len(0));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// `…/glusterfs-0` → `glusterfs`.

@@ -27,6 +27,8 @@ Options:
   PERM: rw ro rr  +wh +nolwh +coo_reg +coo_all +moo +icex…
   create=tdp|tdmfs:LOW[:SEC]|rr|mfs[:SEC]|mfsrr:LOW[:SEC]|pmfs[:SEC]|pmfsrr:LOW[:SEC]
   cpup=tdp|bup|bu   udba=notify|reval|none   diropq=w|a   sum nosum   plink noplink   shwh
+  passthrough  content of files on writable branches goes past the daemon: streams at the branch's speed,
+               every open is a request; root only, Linux 6.9
   remount ro rw nosuid nodev noexec noatime";
 
 /// The arguments of a mount helper.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use include_dir::{Dir, include_dir};
+use serde::Deserialize;
 
 use super::action::Action;
 use super::check::Check;
@@ -39,12 +40,25 @@ pub struct Lab {
     pub about: Text,
     /// The world that it needs.
     pub stage: StageNeeds,
+    /// The picture that it is about, shown from the beginning on; without one it is whatever has something to show.
+    pub picture: Option<Picture>,
     /// The student's own names and numbers.
     pub vars: BTreeMap<String, Choice>,
     /// Its steps.
     pub steps: Vec<Step>,
     /// The texts of the check kinds, by key.
     pub words: Arc<BTreeMap<String, Text>>,
+}
+
+/// What a lab is about, as a picture on the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Picture {
+    Cluster,
+    Union,
+    Volume,
+    Container,
 }
 
 /// The world that a lab needs.

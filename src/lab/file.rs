@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::action::Action;
 use super::check::{Check, Kind, Needs};
-use super::course::{Lab, Mistake, Options, Question, StageNeeds, Step};
+use super::course::{Lab, Mistake, Options, Picture, Question, StageNeeds, Step};
 use super::fact::Fact;
 use super::text::{Lang, Text};
 use super::vars::Choice;
@@ -126,6 +126,7 @@ struct LabFile {
     #[serde(default)]
     order: u32,
     world: WorldFile,
+    picture: Option<Picture>,
     #[serde(default)]
     vars: BTreeMap<String, Choice>,
     steps: Vec<StepFile>,
@@ -261,6 +262,7 @@ pub fn lab(source: &Source, id: &str, words: &Arc<BTreeMap<String, Text>>) -> Re
         title: Text::default(),
         about: Text::default(),
         stage: StageNeeds { nodes, speed, test_speed },
+        picture: written.picture,
         vars: written.vars,
         steps: written.steps.into_iter().map(step).collect(),
         words: words.clone(),

@@ -39,7 +39,7 @@ pub mod stage;
 pub mod text;
 pub mod vars;
 
-pub use course::{Course, Lab, Question, Step};
+pub use course::{Course, Lab, Picture, Question, Step};
 pub use progress::Progress;
 pub use session::{Session, View};
 pub use stage::Stage;

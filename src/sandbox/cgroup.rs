@@ -17,6 +17,8 @@ use super::place::Place;
 const MOUNTED: &str = "/sys/fs/cgroup";
 /// The hierarchies of version 1 that a world takes part in.
 const CONTROLLERS: &[&str] = &["pids", "memory", "cpu"];
+/// A group that was just made is empty, as a dead world's is, so another start may remove it; it is made again so often.
+const HEALERS: usize = 8;
 /// Where a world's own processes are in version 2, below its group.
 const LEAF: &str = "world";
 
@@ -44,8 +46,8 @@ pub fn bound(place: &Place, most: u64) {
     for hierarchy in hierarchies() {
         let group = group(&hierarchy, place);
         let leaf = if is_two() { group.join(LEAF) } else { group.clone() };
-        let joined = fs::create_dir_all(&leaf).and_then(|()| fs::write(leaf.join("cgroup.procs"), "0"));
-        if joined.is_err() {
+        let join = |_| fs::create_dir_all(&leaf).and_then(|()| fs::write(leaf.join("cgroup.procs"), "0")).is_ok();
+        if !(0..HEALERS).any(join) {
             clear(&group);
             continue;
         }
@@ -75,21 +77,28 @@ pub fn remove(place: &Place) {
     hierarchies().iter().for_each(|hierarchy| clear(&group(hierarchy, place)));
 }
 
-/// Removes every group that is empty: of worlds that were killed.
+/// Removes every group without a process in it or below it: of worlds that were killed. A living world's is never so.
 pub fn heal() {
     for hierarchy in hierarchies() {
         let groups = fs::read_dir(hierarchy).into_iter().flatten().filter_map(Result::ok);
-        for group in groups.filter(|entry| entry.file_name().to_string_lossy().starts_with("terrarium-")) {
-            clear(&group.path());
-        }
+        let ours = groups.filter(|entry| entry.file_name().to_string_lossy().starts_with("terrarium-"));
+        ours.map(|entry| entry.path()).filter(|group| is_deserted(group)).for_each(|group| clear(&group));
     }
+}
+
+/// Whether no process is in a group or in those below it.
+fn is_deserted(group: &Path) -> bool {
+    fs::read(group.join("cgroup.procs")).is_ok_and(|pids| pids.is_empty()) && below(group).all(|g| is_deserted(&g))
+}
+
+/// The groups right below one.
+fn below(group: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(group).into_iter().flatten().filter_map(Result::ok);
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path())
 }
 
 /// Removes a group with those below it; one that has processes stays.
 fn clear(group: &Path) {
-    let below = fs::read_dir(group).into_iter().flatten().filter_map(Result::ok);
-    for folder in below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-        clear(&folder.path());
-    }
+    below(group).for_each(|group| clear(&group));
     let _ = fs::remove_dir(group);
 }

@@ -11,12 +11,16 @@
 //! A world that is gone but left its folder (`kill -9`, power cut) is recognised by its free lock; a start heals it.
 
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
 use super::{Error, Result, While};
+
+/// How a lock is taken: at once or not at all.
+const TAKE: FlockArg = FlockArg::LockExclusiveNonblock;
 
 /// Worlds made by `run` for one command; their folders go when it ends. The prefix of their names.
 pub const PASSING: &str = "run-";
@@ -84,6 +88,7 @@ impl Place {
     /// If the world runs already, or as of the files.
     pub fn claim(&self) -> Result<Flock<File>> {
         self.close_to_others()?;
+        let lock = self.lock()?;
         for sub in [
             "root",
             "journal",
@@ -98,12 +103,39 @@ impl Place {
             let path = self.dir.join(sub);
             fs::create_dir_all(&path).when(|| format!("making {}", path.display()))?;
         }
+        Ok(lock)
+    }
+
+    /// Takes the lock of a folder that may not be there yet, while others look for what dead worlds have left: a lock that is
+    /// free is a dead world's, so a new one appears under its name already taken. Whoever removes a folder may still be
+    /// faster than one of these steps; then they are done again.
+    fn lock(&self) -> Result<Flock<File>> {
         let path = self.dir.join("lock");
-        let file = File::create(&path).when(|| format!("making {}", path.display()))?;
-        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
-            let try_this = format!("it runs already; join it with `terrarium enter --world {}`", self.name);
-            Error::new(format!("world {}", self.name), try_this)
-        })
+        loop {
+            fs::create_dir_all(&self.dir).when(|| format!("making {}", self.dir.display()))?;
+            match self.new_lock(&path) {
+                Ok(lock) => return Ok(lock),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e).when(|| format!("making {}", path.display())),
+            }
+            let Ok(file) = File::open(&path) else { continue };
+            let lock = Flock::lock(file, TAKE).map_err(|_| {
+                let try_this = format!("it runs already; join it with `terrarium enter --world {}`", self.name);
+                Error::new(format!("world {}", self.name), try_this)
+            })?;
+            if is_at(&lock, &path) {
+                return Ok(lock);
+            }
+        }
+    }
+
+    fn new_lock(&self, path: &Path) -> io::Result<Flock<File>> {
+        let own = self.dir.join(format!("lock.{}", std::process::id()));
+        let lock = Flock::lock(File::create(&own)?, TAKE).map_err(|(_, e)| e)?;
+        let linked = fs::hard_link(&own, path);
+        fs::remove_file(&own)?;
+        linked.map(|()| lock)
     }
 
     /// Nobody else may come near what lies in a world: root of a container can leave set-user-id programs there.
@@ -138,21 +170,42 @@ impl Place {
         self.remove()
     }
 
-    /// Removes the world's folder. Files of mapped ids are removed as their owner.
+    /// Removes the world's folder, the lock last: a folder without one is nobody's. Files of mapped ids are removed as their owner.
     ///
     /// # Errors
     /// If something could not be removed.
     pub fn remove(&self) -> Result<()> {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().filter_map(io::Result::ok);
+        for entry in entries.filter(|entry| entry.file_name() != "lock") {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => super::ids::remove_as_owner(&entry.path())?,
+                _ => drop(fs::remove_file(entry.path())),
+            }
+        }
         super::ids::remove_as_owner(&self.dir)
     }
+
+    /// Removes the folder of a world that is dead: its lock can be had.
+    fn heal(&self) {
+        match File::open(self.dir.join("lock")) {
+            Ok(file) => {
+                if let Ok(_lock) = Flock::lock(file, TAKE) {
+                    let _ = self.remove();
+                }
+            }
+            Err(_) => drop(fs::remove_dir(&self.dir)), // just being made, or all but removed: only if it is empty
+        }
+    }
+}
+
+/// Whether a locked file is still the one of this path.
+fn is_at(lock: &Flock<File>, path: &Path) -> bool {
+    let identity = |found: io::Result<fs::Metadata>| found.ok().map(|m| (m.dev(), m.ino()));
+    identity(lock.metadata()).is_some_and(|own| identity(fs::metadata(path)) == Some(own))
 }
 
 /// Removes the folders and groups of worlds that `run` left behind when it was killed.
 pub fn heal() {
     super::cgroup::heal();
-    for place in all().unwrap_or_default() {
-        if place.is_passing() && !place.is_running() {
-            let _ = place.remove();
-        }
-    }
+    all().unwrap_or_default().iter().filter(|place| place.is_passing()).for_each(Place::heal);
 }

@@ -1,5 +1,7 @@
 //! What the guide and the list of labs show: plain values, made by the course ([`super::tutor::Tutor`]) in the person's language.
 
+use super::panes::PaneId;
+
 /// One lab in the list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Card {
@@ -20,6 +22,8 @@ pub struct Card {
 pub struct Guide {
     /// The lab's title.
     pub lab: String,
+    /// The pane that the lab is about.
+    pub picture: Option<PaneId>,
     /// Which step this is, from 1; 0 while the lab is not open yet.
     pub step: usize,
     /// How many steps there are.
@@ -90,6 +94,8 @@ pub struct Probe {
     pub hope: String,
     /// What was seen; empty while it is not known.
     pub saw: String,
+    /// Where to look; empty while it is not known.
+    pub look: String,
     /// Whether it held; `None` while it is not known.
     pub held: Option<bool>,
 }
@@ -103,6 +109,8 @@ pub struct Question {
     pub choices: Vec<String>,
     /// The chosen one, from 0.
     pub chosen: Option<usize>,
+    /// Whether the last check saw it come out otherwise; then it may be answered anew.
+    pub missed: bool,
     /// Whether it was right, once that is known.
     pub right: Option<bool>,
     /// What happened, as a choice in words, once that is known.
@@ -115,5 +123,10 @@ impl Guide {
     /// The first question without an answer.
     pub fn open_question(&self) -> Option<usize> {
         self.questions.iter().position(|q| q.chosen.is_none())
+    }
+
+    /// The question that may be answered now: the first without an answer, else the first that came out otherwise.
+    pub fn question_to_answer(&self) -> Option<usize> {
+        self.open_question().or_else(|| self.questions.iter().position(|q| q.missed))
     }
 }

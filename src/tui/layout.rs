@@ -69,7 +69,7 @@ fn arrange(body: Rect, (width, height): (u16, u16), ui: &Ui, world: &World) -> V
     if height < 34 {
         return vec![(PaneId::Guide, guide), (ui.live(world), rest)];
     }
-    let shown = order(world);
+    let shown = order(world, ui.guide.picture);
     if width < 170 || height < 44 {
         let thirds = [rest.height * 2 / 5, rest.height * 3 / 10];
         let (first, rest) = rows(rest, thirds[0]);

@@ -143,6 +143,9 @@ impl<B: Branch> Union<B> {
         top: Arc<Member<B>>,
         target: &Arc<Member<B>>,
     ) -> Result<Copying<B>> {
+        if node.pinned.load(Relaxed) {
+            return Err(Errno::EXDEV);
+        }
         let from = self.locate(node)?;
         let own = from.parent.clone().map(|parent| (parent, from.name.clone()));
         let name = own.or_else(|| node.name()).ok_or(Errno::ESTALE)?;

@@ -280,6 +280,7 @@ fn new_node<B: Branch>(ino: u64, parent: &Arc<Node<B>>, name: &OsStr, found: &Fo
         default_acl: AtomicU8::new(0),
         wrote: AtomicBool::new(false),
         paged: AtomicBool::new(false),
+        pinned: AtomicBool::new(false),
         singly: AtomicU32::new(0),
         copying: Mutex::new(()),
     }

@@ -98,6 +98,8 @@ pub struct Node<B: Branch> {
     pub wrote: AtomicBool,
     /// Whether the kernel may hold pages of its content.
     pub paged: AtomicBool,
+    /// Whether it must stay where it is: its content is read and written without us.
+    pub pinned: AtomicBool,
     /// How many objects of a directory the kernel asked for singly since it last read the listing.
     pub singly: AtomicU32,
     /// Held while it is copied up, so that it is copied once.

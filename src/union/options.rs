@@ -263,6 +263,7 @@ const FLAGS: &[&str] = &[
     "noiversion",
     "mand",
     "nomand",
+    "passthrough",
 ];
 const FLAG_KEYS: &[&str] =
     &["user_id", "group_id", "max_read", "blksize", "rootmode", "fd", "x-", "comment", "context", "subtype", "fsname"];

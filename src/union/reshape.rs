@@ -374,6 +374,7 @@ fn root_node<B: Branch>(first: &Place<B>) -> Node<B> {
         default_acl: AtomicU8::new(0),
         wrote: AtomicBool::new(false),
         paged: AtomicBool::new(false),
+        pinned: AtomicBool::new(false),
         singly: AtomicU32::new(0),
         copying: Mutex::new(()),
     }

@@ -161,7 +161,7 @@ pub fn cards(language: &str) -> Vec<Card> {
 pub fn guide(language: &str) -> Guide {
     let zh = language == "zh-CN";
     let pick = |en: &str, chinese: &str| (if zh { chinese } else { en }).to_owned();
-    let probe = |hope: String, saw: String, held| Probe { hope, saw, held };
+    let probe = |hope: String, saw: String, held| Probe { hope, saw, look: String::new(), held };
     Guide {
         lab: pick("Raft: election and replication", "Raft：选举与复制"),
         step: 4,

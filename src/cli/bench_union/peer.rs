@@ -18,6 +18,8 @@ pub enum Peer {
     Mergerfs,
     /// Terrarium's.
     Ours,
+    /// The same with `passthrough`; for the machine's root alone.
+    OursPassthrough,
 }
 
 /// A peer that is mounted.
@@ -35,7 +37,8 @@ const MERGERFS: &str = "cache.files=full,cache.readdir=true,cache.symlinks=true,
 
 impl Peer {
     /// All, in the table's order.
-    pub const ALL: [Peer; 5] = [Peer::Native, Peer::Overlayfs, Peer::FuseOverlayfs, Peer::Mergerfs, Peer::Ours];
+    pub const ALL: [Peer; 6] =
+        [Peer::Native, Peer::Overlayfs, Peer::FuseOverlayfs, Peer::Mergerfs, Peer::Ours, Peer::OursPassthrough];
 
     /// The word for it.
     pub fn name(self) -> &'static str {
@@ -45,6 +48,7 @@ impl Peer {
             Peer::FuseOverlayfs => "fuse-overlayfs",
             Peer::Mergerfs => "mergerfs",
             Peer::Ours => "ours",
+            Peer::OursPassthrough => "ours-passthrough",
         }
     }
 
@@ -83,10 +87,14 @@ impl Peer {
             }
             Peer::FuseOverlayfs => with("fuse-overlayfs", &["-o", &overlay], at),
             Peer::Mergerfs => with("mergerfs", &["-o", MERGERFS, &format!("{u}=RW:{l}=RO")], at),
-            Peer::Ours => {
+            Peer::Ours | Peer::OursPassthrough => {
+                let more = if self == Peer::OursPassthrough { ",passthrough" } else { "" };
                 let own = std::env::current_exe().map_err(|e| e.to_string())?;
                 let mut command = Command::new(own);
-                command.args(["mount.aufs", "none"]).arg(at).args(["-o", &format!("br={u}=rw:{l}=ro,udba={udba}")]);
+                command
+                    .args(["mount.aufs", "none"])
+                    .arg(at)
+                    .args(["-o", &format!("br={u}=rw:{l}=ro,udba={udba}{more}")]);
                 command
             }
         })

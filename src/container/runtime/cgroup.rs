@@ -29,16 +29,31 @@ pub struct Cgroups {
     pub dirs: Vec<PathBuf>,
 }
 
+/// Takes the kernel's lock on who is in which group once, by entering the group where we are already. Taking it waits some
+/// milliseconds for a grace period of RCU (`percpu_down_write` in kernel/cgroup/cgroup.c), but not again soon after: what waits
+/// anyway calls this, and whoever joins a group meanwhile or a moment later does so at once.
+pub fn warm_up() {
+    if let Some(hierarchy) = machines().first() {
+        let _ = fs::write(hierarchy.base.join("cgroup.procs"), "0");
+    }
+}
+
+/// The hierarchies of this machine that containers are put under.
+fn machines() -> Vec<Hierarchy> {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let mut all = hierarchies(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"));
+    all.retain(Hierarchy::is_wanted);
+    all
+}
+
 impl Cgroups {
     /// Makes the groups, sets the limits, and puts the process in.
     ///
     /// # Errors
     /// A limit that the kernel does not take.
     pub fn make(spec: &Spec, pid: i32) -> Result<Self, Error> {
-        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let all = hierarchies(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"));
         let mut groups = Self::default();
-        for hierarchy in all.iter().filter(|h| h.is_wanted()) {
+        for hierarchy in machines() {
             groups.dirs.extend(hierarchy.group(&spec.name, pid));
         }
         let done = groups.limit(spec);

@@ -10,7 +10,7 @@ use nix::unistd::{self, Pid};
 
 use super::super::plan::Plan;
 use super::super::spec::Spec;
-use super::cgroup::Cgroups;
+use super::cgroup::{self, Cgroups};
 use super::monitor::Monitor;
 use super::store::Place;
 use super::sys::{self, Forked};
@@ -58,6 +58,7 @@ pub fn in_background(launch: &Launch) -> Result<(), Error> {
     let (mut word, answer) = std::io::pipe().doing(|| "make a pipe")?;
     if let Forked::Parent(_) = sys::fork_into(0).doing(|| "fork the monitor")? {
         drop(answer);
+        cgroup::warm_up();
         let mut said = String::new();
         word.read_to_string(&mut said).doing(|| "wait for the monitor")?;
         return match said.strip_prefix("ok") {

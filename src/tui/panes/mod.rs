@@ -96,6 +96,19 @@ pub enum Go {
     Bottom,
 }
 
+impl Go {
+    /// The line that this leads to from line `from` of `total`.
+    pub fn among(self, from: usize, total: usize) -> usize {
+        let to = match self {
+            Self::By(lines) => from.saturating_add_signed(lines),
+            Self::Line(line) => line,
+            Self::Top => 0,
+            Self::Bottom => total,
+        };
+        to.min(total.saturating_sub(1))
+    }
+}
+
 /// The panes in the order of their digits, the tenth at 0.
 pub const PANES: &[Pane] = &[
     guide::PANE,
@@ -112,25 +125,27 @@ pub const PANES: &[Pane] = &[
 
 /// The panes in the order in which they deserve room: the guide, the pictures that have something to show, the shell, the
 /// rest.
-pub fn order(world: &World) -> Vec<PaneId> {
+///
+/// The picture that the lab is `about` has room from the beginning on.
+pub fn order(world: &World, about: Option<PaneId>) -> Vec<PaneId> {
     let mut panes: Vec<&Pane> = PANES.iter().collect();
-    panes.sort_by_key(|p| rank(p, world));
+    panes.sort_by_key(|p| rank(p, world, about));
     panes.into_iter().map(|p| p.id).collect()
 }
 
 /// The panes that are worth turning to: those of [`order`] without the pictures that have nothing to show.
-pub fn worthwhile(world: &World) -> Vec<PaneId> {
-    order(world).into_iter().filter(|p| rank(p.pane(), world) < EMPTY).collect()
+pub fn worthwhile(world: &World, about: Option<PaneId>) -> Vec<PaneId> {
+    order(world, about).into_iter().filter(|p| rank(p.pane(), world, about) < EMPTY).collect()
 }
 
 /// The rank of a picture that has nothing to show.
 const EMPTY: usize = 4;
 
-fn rank(pane: &Pane, world: &World) -> usize {
+fn rank(pane: &Pane, world: &World, about: Option<PaneId>) -> usize {
     match pane.id {
         PaneId::Guide => 0,
         PaneId::Shell => 2,
-        _ if (pane.matters)(world) => 1,
+        _ if (pane.matters)(world) || about == Some(pane.id) => 1,
         PaneId::Events => 3,
         _ => EMPTY,
     }

@@ -10,10 +10,11 @@ use serde_json::Value;
 use crate::lab::live::Live;
 use crate::lab::session::{Phase, Probe as Looked, QuestionLine};
 use crate::lab::stage::{Shelled, Stage};
-use crate::lab::{Course, Lang, Progress, Session, View, progress};
+use crate::lab::{Course, Lang, Picture, Progress, Session, View, progress};
 use crate::tui::action::Wish;
 use crate::tui::guide::{Busy, Card, Check, Guide, Probe, Question};
 use crate::tui::host::Host;
+use crate::tui::panes::PaneId;
 use crate::world::{Command, Event, World};
 
 use super::{Changed, Lesson, Tutor};
@@ -137,6 +138,7 @@ fn guide(view: &View, language: Lang) -> Guide {
     let passed = view.state(view.at).is_done();
     Guide {
         lab: view.lab.title.get(language).into(),
+        picture: view.lab.picture.map(pane),
         step: view.at + 1,
         steps: view.lab.steps.len(),
         done: (0..view.lab.steps.len()).filter(|i| view.state(*i).is_done()).count(),
@@ -159,12 +161,22 @@ fn guide(view: &View, language: Lang) -> Guide {
     }
 }
 
+fn pane(picture: Picture) -> PaneId {
+    match picture {
+        Picture::Cluster => PaneId::Cluster,
+        Picture::Union => PaneId::Union,
+        Picture::Volume => PaneId::Volume,
+        Picture::Container => PaneId::Container,
+    }
+}
+
 fn question(line: QuestionLine) -> Question {
     let index = |choice: &String| line.choices.iter().position(|(c, _)| c == choice);
     let truth = line.truth.as_ref().map(|t| index(t).map_or(t.clone(), |i| line.choices[i].1.clone()));
     Question {
         chosen: line.chosen.as_ref().and_then(index),
         right: line.truth.as_ref().and_then(|t| Some(line.chosen.as_ref()? == t)),
+        missed: line.missed,
         truth: truth.unwrap_or_default(),
         ask: line.ask,
         choices: line.choices.into_iter().map(|(_, text)| text).collect(),
@@ -175,7 +187,8 @@ fn question(line: QuestionLine) -> Question {
 fn check(view: &View, language: Lang) -> Check {
     let probe = |line: crate::lab::session::ProbeLine| Probe {
         hope: line.hoped,
-        saw: [line.saw, line.look].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n"),
+        saw: line.saw,
+        look: line.look,
         held: line.passed,
     };
     let probes: Vec<Probe> = view.probes(language).into_iter().map(probe).filter(|p| p.held.is_some()).collect();

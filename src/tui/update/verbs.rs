@@ -138,7 +138,7 @@ pub fn focus(ui: &mut Ui, pane: PaneId) {
 /// The next pane: of those that are seen where there are more than two, else of all that have something to show.
 fn turn(ui: &mut Ui, world: &World, by: isize) {
     let seen: Vec<PaneId> = ui.layout(world).panes.iter().map(|p| p.0).collect();
-    let all: Vec<PaneId> = if seen.len() > 2 { seen } else { worthwhile(world) };
+    let all: Vec<PaneId> = if seen.len() > 2 { seen } else { worthwhile(world, ui.guide.picture) };
     let at = all.iter().position(|p| *p == ui.focus).unwrap_or(0);
     let at = (at + all.len()).saturating_add_signed(by) % all.len();
     focus(ui, all[at]);

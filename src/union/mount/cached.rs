@@ -42,7 +42,7 @@ pub fn learn(target: &Path) {
 const SINGLY: u32 = 16;
 
 enum Job {
-    Listing(u64),
+    Refresh(u64),
     Pages { ino: u64, offset: u64, length: u32, reply: ReplyWrite },
 }
 
@@ -60,11 +60,16 @@ impl Corrections {
         Self { jobs }
     }
 
+    /// What the kernel remembers of an object is thrown out.
+    pub fn refresh(&self, ino: u64) {
+        let _ = self.jobs.send(Job::Refresh(ino));
+    }
+
     /// An object of this directory was asked for singly, or will have to be.
     pub fn singly(&self, dir: &Node<RealBranch>) {
         let listed = || dir.listing.lock().unwrap().is_some();
         if dir.singly.fetch_add(1, Relaxed) + 1 == SINGLY && listed() {
-            let _ = self.jobs.send(Job::Listing(dir.ino));
+            let _ = self.jobs.send(Job::Refresh(dir.ino));
         }
     }
 
@@ -119,7 +124,7 @@ pub fn read_ahead(target: &Path) {
 fn serve(todo: &Receiver<Job>, kernel: &Kernel) {
     for job in todo {
         match job {
-            Job::Listing(ino) => kernel.refresh(ino),
+            Job::Refresh(ino) => kernel.refresh(ino),
             Job::Pages { ino, offset, length, reply } => {
                 kernel.drop_pages(ino, offset, u64::from(length));
                 reply.written(length);

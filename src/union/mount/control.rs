@@ -20,7 +20,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::{Deserialize, Serialize};
 
 use super::fs::{RealUnion, Shared};
-use super::session::open_branch;
+use super::session::{self, open_branch};
 use super::{answer, real::RealBranch};
 use crate::union::branch::{Errno, Kind};
 use crate::union::node::Member;
@@ -154,6 +154,11 @@ impl Kernel {
     /// Over the mount's device.
     pub fn new(device: OwnedFd) -> Self {
         Self { device: File::from(device) }
+    }
+
+    /// The device itself.
+    pub fn device(&self) -> &File {
+        &self.device
     }
 
     fn notify(&self, code: i32, body: &[&[u8]]) {
@@ -296,10 +301,17 @@ fn carry_out(asked: &Asked, shared: &Shared, kernel: &Kernel, target: &Path) -> 
 fn remount(list: &str, cwd: &Path, shared: &Shared, kernel: &Kernel, target: &Path) -> Result<Vec<String>, Refused> {
     let options = options::parse(list, false).map_err(|e| Refused::new(Errno::EINVAL, e.to_string()))?;
     let union = &shared.union;
+    if options.has(session::PASSTHROUGH) && shared.passthrough.is_none() {
+        let why = "passthrough must be there when the union is mounted: unmount, and mount with it";
+        return Err(Refused::new(Errno::EINVAL, why));
+    }
     let open = |path: &str| open_branch(&cwd.join(path).to_string_lossy(), Some(target));
     let mut outcome = Ok(options.warnings);
     for opt in &options.own {
-        if let Err(refused) = check_live(opt, shared).and_then(|()| release(opt, union, kernel, &open)) {
+        if let Err(refused) = check_live(opt, shared)
+            .and_then(|()| check_passed(opt, shared, &open))
+            .and_then(|()| release(opt, union, kernel, &open))
+        {
             outcome = Err(refused);
             break;
         }
@@ -331,6 +343,26 @@ fn check_live(opt: &Opt, shared: &Shared) -> Result<(), Refused> {
         return Err(Refused::new(Errno::EINVAL, why));
     }
     Ok(())
+}
+
+/// Refuses what would take a file to another branch that is open past us (see [`super::passthrough`]).
+fn check_passed(
+    opt: &Opt,
+    shared: &Shared,
+    open: &crate::union::reshape::Opener<'_, RealBranch>,
+) -> Result<(), Refused> {
+    let Some(passthrough) = &shared.passthrough else { return Ok(()) };
+    let union = &shared.union;
+    let busy = match opt {
+        Opt::Mod(_, permission) if permission.access == options::Access::Rw => passthrough.keeps_busy(union, None),
+        Opt::Mod(path, _) => union.member_at(path, open).is_ok_and(|m| passthrough.keeps_busy(union, Some(&m))),
+        Opt::Branches(_) | Opt::Add(..) | Opt::Append(_) | Opt::Prepend(_) => passthrough.keeps_busy(union, None),
+        _ => false,
+    };
+    match busy {
+        true => Err(Refused::new(Errno::EBUSY, "a file of the union is open past it (passthrough): close it first")),
+        false => Ok(()),
+    }
 }
 
 /// How long the kernel is given to forget what only hangs in its caches.

@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    CopyFileRangeFlags, Errno as FuseErrno, FileAttr, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
-    InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    CopyFileRangeFlags, Errno as FuseErrno, FileAttr, FileHandle, Filesystem, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
     ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
     TimeOrNow, WriteFlags,
 };
@@ -27,6 +27,7 @@ use super::attributes::{absent, attr, caller, fail, real_rdev, request_time};
 use super::cached::{self, Corrections};
 use super::control::Kernel;
 use super::io;
+use super::passthrough::Passthrough;
 use super::real::RealBranch;
 use super::watch::Watcher;
 use crate::union::branch::{Change, Errno, Kind, Replace, Result, SetTime, Stat};
@@ -52,6 +53,8 @@ pub struct Shared {
     pub ttl: AtomicU64,
     /// Missing names that the kernel was given to remember: directory and name. They are no nodes, so nothing else knows them.
     pub absent: Mutex<HashSet<(u64, OsString)>>,
+    /// The files that are open past us, where `passthrough` was asked for.
+    pub passthrough: Option<Passthrough>,
     /// Watches the directories that the kernel is about to remember something of.
     pub watcher: Option<Watcher>,
 }
@@ -112,7 +115,7 @@ pub struct UnionFs {
     pub(super) shared: Arc<Shared>,
     pub(super) corrections: Corrections,
     /// Whether files that are being made are written straight through.
-    direct: bool,
+    pub(super) direct: bool,
 }
 
 /// From how many bytes on a copy-up is made on a thread of its own.
@@ -231,6 +234,9 @@ impl Filesystem for UnionFs {
                 self.shared.no_open.store(false, Relaxed);
             }
         }
+        if let Some(passthrough) = &self.shared.passthrough {
+            passthrough.ask(config, self.union());
+        }
         self.direct = config.add_capabilities(InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP).is_ok();
         let _ = config.set_max_write(MAX_WRITE);
         let _ = config.set_max_background(64);
@@ -338,8 +344,7 @@ impl Filesystem for UnionFs {
     ) {
         match self.make(req, parent, name, New::File(mode & 0o7777), umask) {
             Ok((node, stat)) => {
-                let (handle, flags) = cached::made(self.direct);
-                reply.created(&self.shared.ttl(), &attr(node.ino, &stat), Generation(0), handle, flags);
+                self.created(&node, &stat, reply);
             }
             Err(e) => reply.error(fail(e)),
         }
@@ -390,13 +395,25 @@ impl Filesystem for UnionFs {
         if self.shared.no_open.load(Relaxed) {
             return reply.error(FuseErrno::ENOSYS);
         }
-        let opened = self.node(ino).and_then(|node| io::may_open(self.union(), &node, flags.0));
-        let keep = !self.shared.looks_again();
-        match opened {
-            Ok(()) if keep => reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH),
-            Ok(()) => reply.opened(FileHandle(0), FopenFlags::FOPEN_NOFLUSH),
+        let node = self.node(ino).and_then(|node| io::may_open(self.union(), &node, flags.0).map(|()| node));
+        match node {
+            Ok(node) => self.opened(&node, flags.0 & libc::O_ACCMODE != libc::O_RDONLY, reply),
             Err(e) => reply.error(fail(e)),
         }
+    }
+
+    fn release(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.closed(ino.0, fh);
+        reply.ok();
     }
 
     fn read(

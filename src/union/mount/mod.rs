@@ -3,6 +3,7 @@
 //! [`session`] mounts and serves; [`fs`] turns the kernel's requests into operations of the core (`listing` reads
 //! directories, `attributes` has the kernel's forms); [`real`] is a directory as a
 //! branch ([`held`] are its directories, [`copy`] and [`io`] its larger system calls); [`rest`] closes files that are not written any more;
+//! [`passthrough`] hands files over to the kernel where that was asked for;
 //! [`watch`] notices what is changed in the branches directly;
 //! [`control`] is the socket through which a live union is remounted; [`answer`] is what it says of itself, [`check`] what it
 //! says of a branch.
@@ -20,6 +21,7 @@ pub mod fs;
 pub mod held;
 pub mod io;
 mod listing;
+pub mod passthrough;
 pub mod real;
 pub mod rest;
 pub mod session;

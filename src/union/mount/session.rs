@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Instant;
 
 use super::fs::{Shared, UnionFs};
+use super::passthrough::Passthrough;
 use super::real::RealBranch;
 use super::{answer, cached, control, rest, watch};
 use crate::union::branch::Errno;
@@ -177,8 +178,10 @@ fn prepare(request: Request, target: &Path) -> Result<Ready, Refused> {
     let union: Union<RealBranch> = Union::new(&at, Box::new(around));
     union.mount(&request.options.own, &|path| open_branch(path, Some(target)))?;
     let watcher = watch::Watcher::start(&union);
+    let passthrough = request.options.has(PASSTHROUGH).then(Passthrough::default);
     let shared = Arc::new(Shared {
-        no_open: AtomicBool::new(opens_can_stay_in_kernel(&union)),
+        no_open: AtomicBool::new(passthrough.is_none() && opens_can_stay_in_kernel(&union)),
+        passthrough,
         union,
         ttl: AtomicU64::new(0),
         watcher,
@@ -194,6 +197,10 @@ fn prepare(request: Request, target: &Path) -> Result<Ready, Refused> {
         unmount(target, libc::MNT_DETACH);
         Refused::new((&e).into(), format!("the kernel does not speak our FUSE: {e}"))
     })?;
+    if let Some(refused) = shared.passthrough.as_ref().and_then(|p| p.check(kernel.device()).err()) {
+        unmount(target, libc::MNT_DETACH);
+        return Err(refused);
+    }
     cached::read_ahead(target);
     *asked.lock().unwrap() = Some(shared.clone());
     Ok(Ready { session, shared, reporter, kernel, bell, at })
@@ -265,6 +272,9 @@ fn raise_open_files() {
     }
 }
 
+/// The option that hands files over to the kernel (see [`super::passthrough`]).
+pub const PASSTHROUGH: &str = "passthrough";
+
 /// File systems that cannot change: their branches are `rr` by default (squashfs, iso9660, cramfs, romfs).
 const IMMUTABLE: [i64; 4] = [0x7371_7368, 0x9660, 0x28cd_3d45, 0x7275];
 /// File systems that cannot be a branch (proc, sysfs, configfs, debugfs, securityfs, ecryptfs).
@@ -296,6 +306,12 @@ pub fn open_branch(path: &str, target: Option<&Path>) -> Result<Candidate<RealBr
     }
     let branch = RealBranch::open(full.as_os_str()).map_err(|e| bad(format!("branch {path}: {e}")))?;
     Ok(Candidate { branch, path: full.to_string_lossy().into_owned(), immutable: IMMUTABLE.contains(&magic) })
+}
+
+/// Whether a directory lies on a file system that is stacked on another (overlayfs, another union).
+pub fn is_stacked(path: &Path) -> bool {
+    const STACKED: [i64; 2] = [0x794c_7630, 0x6573_5546];
+    file_system(path).is_ok_and(|magic| STACKED.contains(&magic))
 }
 
 fn file_system(path: &Path) -> Result<i64, Errno> {

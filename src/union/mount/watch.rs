@@ -138,6 +138,15 @@ impl Watcher {
         }
     }
 
+    /// Passes over the writes to an open file, or no longer; whether that was done.
+    pub fn hush(&self, file: &OwnedFd, on: bool) -> bool {
+        let how = if on { libc::FAN_MARK_ADD } else { libc::FAN_MARK_REMOVE };
+        let flags = how | libc::FAN_MARK_IGNORED_MASK | libc::FAN_MARK_IGNORED_SURV_MODIFY;
+        let (group, file) = (self.0.group.as_raw_fd(), file.as_raw_fd());
+        // SAFETY: without a path the mark is the open file's own.
+        unsafe { libc::fanotify_mark(group, flags, libc::FAN_MODIFY, file, std::ptr::null()) == 0 }
+    }
+
     /// Watches every held directory.
     pub fn watch_all(&self, union: &RealUnion) {
         self.follow(union);

@@ -33,6 +33,9 @@ use super::xattr::{AFR, DIRTY, Pending};
 
 pub use self::counters::Counters;
 
+/// How many bytes of small files come along with their names at once, about.
+const AHEAD: usize = 1 << 20;
+
 /// Where messages to one client go. Called from any thread; must not call back into the brick.
 pub trait Outbox: Send + Sync {
     /// Sends a message with its payload. Failure shows as the end of the session.
@@ -184,15 +187,36 @@ impl Brick {
     /// The contents of what was just found, if they are few.
     fn content(&self, found: Option<&Result<Reply, i32>>, most: u32, read: &mut Option<Vec<u8>>) -> Reply {
         let Some(Ok(Reply::Inode(inode))) = found else { return Reply::Done };
-        let few = inode.iatt.is_file() && inode.linkto.is_none() && (1..=u64::from(most)).contains(&inode.iatt.size);
-        match few.then(|| self.store.read(inode.gfid, 0, most)) {
-            Some(Ok(data)) => {
+        match self.few(inode, most) {
+            Some(data) => {
                 let length = u32::try_from(data.len()).unwrap_or(most);
                 *read = Some(data);
                 Reply::Data(length)
             }
-            _ => Reply::Done,
+            None => Reply::Done,
         }
+    }
+
+    /// A file's contents, if they are no more than so many bytes.
+    fn few(&self, inode: &Inode, most: u32) -> Option<Vec<u8>> {
+        let few = inode.iatt.is_file() && inode.linkto.is_none() && (1..=u64::from(most)).contains(&inode.iatt.size);
+        few.then(|| self.store.read(inode.gfid, 0, most))?.ok()
+    }
+
+    /// The contents of small files among these entries ([`Fop::Ahead`]).
+    fn contents(&self, entries: &[super::rpc::Entry], most: u32) -> Vec<u8> {
+        let mut all = Vec::new();
+        for (place, entry) in (0_u32..).zip(entries) {
+            if most == 0 || all.len() >= AHEAD {
+                break;
+            }
+            if let Some(data) = entry.inode.as_ref().and_then(|inode| self.few(inode, most)) {
+                all.extend_from_slice(&place.to_be_bytes());
+                all.extend_from_slice(&u32::try_from(data.len()).unwrap_or(most).to_be_bytes());
+                all.extend_from_slice(&data);
+            }
+        }
+        all
     }
 
     /// Takes a lock; gives the work back unless it has to wait.
@@ -240,9 +264,20 @@ impl Brick {
                 self.look(session, gfid);
                 store.stat(gfid).map(inode)
             }
+            Fop::Figures { gfid } => {
+                self.look(session, gfid);
+                store.figures(gfid).map(Reply::Changed)
+            }
+            Fop::Ahead { gfid, after, count, most } => {
+                self.look(session, gfid);
+                let entries = store.readdir(gfid, after, true, count)?;
+                entries.iter().filter_map(|e| e.inode.as_ref()).for_each(|i| self.look(session, i.gfid));
+                *read = Some(self.contents(&entries, most));
+                Ok(Reply::Entries(entries))
+            }
             Fop::Readdir { gfid, after, plus } => {
                 self.look(session, gfid);
-                let entries = store.readdir(gfid, after, plus)?;
+                let entries = store.readdir(gfid, after, plus, u32::MAX)?;
                 entries.iter().filter_map(|e| e.inode.as_ref()).for_each(|i| self.look(session, i.gfid));
                 Ok(Reply::Entries(entries))
             }

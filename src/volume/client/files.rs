@@ -109,6 +109,24 @@ impl Files {
         known.paths.remove(&gfid);
     }
 
+    /// Somebody else changed a name in a directory.
+    pub fn forget_name(&self, dir: Gfid, name: &Bytes) {
+        self.graph().sets.iter().for_each(|set| set.forget_name(dir, name));
+    }
+
+    /// The figures of an inode by its gfid.
+    ///
+    /// # Errors
+    /// As of the set.
+    pub fn figures(&self, gfid: Gfid) -> Result<Iatt, i32> {
+        if let [set] = &self.graph().sets[..]
+            && let Some(figures) = set.figures(gfid)
+        {
+            return Ok(figures);
+        }
+        self.stat(gfid).map(|found| found.inode.iatt)
+    }
+
     /// An inode by its gfid.
     ///
     /// # Errors
@@ -191,16 +209,20 @@ impl Files {
         self.on_file(gfid, |set| set.read(gfid, offset, size, choice))
     }
 
-    /// Writes bytes.
+    /// Writes bytes. `sync`: they are on the disks when it is done, with all that tells of the file, or (`Some(true)`) without.
     ///
     /// # Errors
     /// As of [`Set::change_data`].
-    pub fn write(&self, gfid: Gfid, offset: u64, data: &Bytes) -> Result<Iatt, i32> {
+    pub fn write(&self, gfid: Gfid, offset: u64, data: &Bytes, sync: Option<bool>) -> Result<Iatt, i32> {
         self.on_file(gfid, |set| {
             tale::step("dht", "way-cached", || vec![("subvolume", self.name_of(set))]);
             let time = Some(set.wire.now());
             let part = (offset, offset + (data.len() as u64).max(1) - 1);
-            set.change_data(gfid, part, Fop::Write { gfid, offset, time }, data)
+            let fop = Fop::Write { gfid, offset, time };
+            match sync {
+                None => set.change_data(gfid, part, fop, data),
+                Some(alone) => set.change_safely(gfid, part, fop, data, alone),
+            }
         })
     }
 
@@ -208,7 +230,7 @@ impl Files {
     ///
     /// # Errors
     /// As of [`Set::change_data`].
-    pub fn append(&self, gfid: Gfid, data: &Bytes) -> Result<u64, i32> {
+    pub fn append(&self, gfid: Gfid, data: &Bytes) -> Result<(u64, Iatt), i32> {
         self.on_file(gfid, |set| set.append(gfid, data))
     }
 

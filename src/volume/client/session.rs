@@ -327,8 +327,9 @@ impl Session {
                 Some(Notice::Gone(gfid, number))
             }
             Word::Invalidate(gfid, name) => {
-                if name.is_none() {
-                    self.files.forget(gfid);
+                match &name {
+                    Some(name) => self.files.forget_name(gfid, name),
+                    None => self.files.forget(gfid),
                 }
                 Some(Notice::Changed(gfid, name))
             }

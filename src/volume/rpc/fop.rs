@@ -33,6 +33,24 @@ pub enum Fop {
         /// The inode.
         gfid: Gfid,
     },
+    /// The figures of an inode by its gfid. Gives [`Reply::Changed`]; ENOENT.
+    Figures {
+        /// The inode.
+        gfid: Gfid,
+    },
+    /// The next entries of a directory with their inodes, and with the contents of small files: whoever asks for names one by
+    /// one will ask for these. Gives [`Reply::Entries`]; the payload is a piece for each file that came along: its place among
+    /// the entries and its length (both u32, big-endian), its contents.
+    Ahead {
+        /// The directory.
+        gfid: Gfid,
+        /// The cookie of the last entry seen; 0 at first.
+        after: u64,
+        /// How many entries at most.
+        count: u32,
+        /// The largest contents that come along; 0: none.
+        most: u32,
+    },
     /// The next entries of a directory. Gives [`Reply::Entries`].
     Readdir {
         /// The directory.
@@ -287,7 +305,8 @@ impl Fop {
             Self::Ping => "PING",
             Self::Lookup { .. } => "LOOKUP",
             Self::Stat { .. } => "STAT",
-            Self::Readdir { plus: true, .. } => "READDIRP",
+            Self::Figures { .. } => "STAT",
+            Self::Readdir { plus: true, .. } | Self::Ahead { .. } => "READDIRP",
             Self::Readdir { .. } => "READDIR",
             Self::Readlink { .. } => "READLINK",
             Self::Read { .. } | Self::Content { .. } => "READ",

@@ -3,9 +3,13 @@
 use fluent_bundle::FluentValue;
 use serde_json::Value;
 
+use crate::container::Happening as Room;
 use crate::raft::{EntryView, Happening, Role};
+use crate::tui::panes::size;
+use crate::tui::panes::volume::copies::standing;
 use crate::tui::text::Texts;
 use crate::tui::theme::Paint;
+use crate::volume::{Copy, Happening as Told};
 use crate::world::event::{Link, LinkRule, Process};
 use crate::world::{Event, What};
 
@@ -33,6 +37,12 @@ pub fn describe(texts: &Texts, event: &Event) -> (Paint, String) {
             (Paint::Dim, totals.iter().map(|(k, v)| format!("{k} {v}")).collect::<Vec<_>>().join("  "))
         }
         What::Raft(happening) => raft(texts, &say, happening),
+        What::Volume(happening) => volume(&say, happening).unwrap_or_else(|| by_name(texts, &event.what)),
+        What::Container(Room::Processes { list, count }) => {
+            let list: Vec<String> = list.iter().map(|(pid, command)| format!("{pid} {command}")).collect();
+            let blanks = [("count", count.to_string()), ("list", list.join(", "))];
+            (Paint::Dim, say("ev-container-processes", &blanks.each_ref().map(|(k, v)| (*k, v.as_str()))))
+        }
         other => by_name(texts, other),
     }
 }
@@ -81,8 +91,54 @@ fn process(say: &Say<'_>, process: &Process) -> (Paint, String) {
         }
         Process::Paused => (Paint::Warn, say("ev-paused", &[])),
         Process::Resumed => (Paint::Good, say("ev-resumed", &[])),
-        Process::Ended { how } => (Paint::Bad, say("ev-ended", &[("how", how)])),
+        Process::Ended { how } => (Paint::Bad, ended(say, how)),
     }
+}
+
+/// How a process ended; of one that another process started nobody knows.
+fn ended(say: &Say<'_>, how: &str) -> String {
+    match how.rsplit_once(' ') {
+        Some(("exited with", code)) => say("ev-exited", &[("code", code)]),
+        Some(("killed by", signal)) => say("ev-killed", &[("signal", signal)]),
+        Some(_) => say("ev-ended", &[("how", how)]),
+        None => say("ev-gone", &[]),
+    }
+}
+
+/// A happening of a volume whose fields are lists or figures.
+fn volume(say: &Say<'_>, happening: &Told) -> Option<(Paint, String)> {
+    Some(match happening {
+        Told::Pool { peers } if peers.is_empty() => (Paint::Dim, say("ev-volume-alone", &[])),
+        Told::Pool { peers } => {
+            let away = say("copy-away", &[]);
+            let peer = |(name, here): &(String, bool)| if *here { name.clone() } else { format!("{name} ({away})") };
+            (Paint::Text, say("ev-volume-pool", &[("peers", &peers.iter().map(peer).collect::<Vec<_>>().join(", "))]))
+        }
+        Told::Connection { brick, up: true, .. } => (Paint::Good, say("ev-volume-connected", &[("brick", brick)])),
+        Told::Connection { brick, up: false, .. } => (Paint::Bad, say("ev-volume-disconnected", &[("brick", brick)])),
+        Told::Task { label, progress } => {
+            let (files, seen) = (progress.files.to_string(), progress.scanned.to_string());
+            let blanks = [("label", label.as_str()), ("volume", &progress.volume), ("files", &files), ("seen", &seen)];
+            (Paint::Text, say("ev-volume-task", &blanks))
+        }
+        Told::Brick { brick, written, read, pending, .. } => {
+            let (written, read, pending) = (size(*written), size(*read), pending.to_string());
+            let blanks = [("brick", brick.as_str()), ("written", &written), ("read", &read), ("pending", &pending)];
+            (Paint::Dim, say("ev-volume-brick", &blanks))
+        }
+        Told::Copies { path, copies, .. } => {
+            let copy = |c: &Copy| format!("{} {}", c.brick, say(standing(c.state).2, &[]));
+            let copies = copies.iter().map(copy).collect::<Vec<_>>().join(", ");
+            (Paint::Dim, say("ev-volume-copies", &[("path", path), ("copies", &copies)]))
+        }
+        Told::Scrubbed { brick, files, skipped, bad, .. } => {
+            let (files, skipped) = (files.to_string(), skipped.to_string());
+            let corrupt = if bad.is_empty() { say("ev-volume-sound", &[]) } else { bad.join(" ") };
+            let blanks = [("brick", brick.as_str()), ("files", &files), ("skipped", &skipped), ("corrupt", &corrupt)];
+            (if bad.is_empty() { Paint::Good } else { Paint::Bad }, say("ev-volume-scrubbed", &blanks))
+        }
+        _ => return None,
+    })
 }
 
 fn link(say: &Say<'_>, link: &Link) -> (Paint, String) {
@@ -168,5 +224,28 @@ fn listed(entries: &[EntryView]) -> String {
         [] => String::new(),
         [a] => one(a),
         [a, .., b] => format!("{} .. {}", one(a), one(b)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(what: What) -> String {
+        let event =
+            Event { seq: 1, id: "n1#1".parse().unwrap(), who: "n1".into(), at: 0, logical: 0, cause: None, what };
+        describe(&Texts::new("en"), &event).1
+    }
+
+    /// Lists and endings are told in words, not as they are stored.
+    #[test]
+    fn told_in_words() {
+        let pool = |peers: &[(&str, bool)]| {
+            words(What::Volume(Told::Pool { peers: peers.iter().map(|(n, up)| ((*n).to_string(), *up)).collect() }))
+        };
+        assert_eq!(pool(&[("server2", true), ("server3", false)]), "knows of the pool: server2, server3 (away)");
+        assert_eq!(pool(&[]), "knows no other server");
+        let end = |how: &str| words(What::Process(Process::Ended { how: how.into() }));
+        assert_eq!([end("killed by SIGKILL"), end("ended")], ["killed by SIGKILL", "ended"]);
     }
 }

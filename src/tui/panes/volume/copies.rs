@@ -66,14 +66,19 @@ fn matrix(scene: &Scene<'_>, file: &Copies, width: usize) -> Vec<Line<'static>> 
     lines
 }
 
-fn row(scene: &Scene<'_>, copy: &Copy, accused: &[&str], room: usize) -> Line<'static> {
-    let (mark, paint, word) = match copy.state {
+/// How the state of a copy is marked, painted and called (the name of its text).
+pub fn standing(state: CopyState) -> (&'static str, Paint, &'static str) {
+    match state {
         CopyState::Good => ("✓", Paint::Good, "copy-good"),
         CopyState::Stale => ("✗", Paint::Warn, "copy-stale"),
         CopyState::Split => ("✗", Paint::Bad, "copy-split"),
         CopyState::Missing => ("-", Paint::Warn, "copy-missing"),
         CopyState::Away => ("-", Paint::Bad, "copy-away"),
-    };
+    }
+}
+
+fn row(scene: &Scene<'_>, copy: &Copy, accused: &[&str], room: usize) -> Line<'static> {
+    let (mark, paint, word) = standing(copy.state);
     let figures = if copy.state == CopyState::Away { "-".into() } else { size(copy.size) };
     let cell = |slot: &&str| {
         let held = copy.blame.iter().find(|(s, _)| s == *slot).map(|(_, pending)| *pending);

@@ -5,7 +5,7 @@
 //! * [`ranges`]: where a name hashes to, and why;
 //! * [`way`]: the way of the last request through the translators, step by step.
 
-mod copies;
+pub mod copies;
 mod ranges;
 mod way;
 

@@ -3,11 +3,14 @@
 use std::os::fd::AsRawFd;
 
 use super::paths::Place;
-use super::{PRIVATE, Removed, Store, allow};
+use super::{PRIVATE, Removed, Store, allow, held};
 use crate::volume::brick::sys::{self, Result};
 use crate::volume::gfid::Gfid;
 use crate::volume::rpc::{Entry, Iatt, Inode, Node};
 use crate::volume::xattr::{self, Mdata, Time};
+
+/// How many bytes an entry of a directory takes, about.
+const ENTRY: usize = 40;
 
 impl Store {
     /// Makes something new under a name. If the gfid exists already, a file gets the name as a further link and a
@@ -51,7 +54,7 @@ impl Store {
     /// A file is made at its handle and linked to its name when it is complete.
     fn make_file(&self, parent: Gfid, name: &[u8], place: &Place, node: &Node) -> Result<Inode> {
         let handle = self.below(&node.gfid.handle())?;
-        let is_kept = self.below(&format!("{PRIVATE}/unlink/{}", node.gfid))?.stat().is_ok();
+        let is_kept = held(&self.kept).contains(&node.gfid);
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
         let create = || sys::open_at(handle.dir(), &handle.name, flags, node.mode & 0o7777);
         let opened = match if is_kept { Err(libc::EEXIST) } else { create() } {
@@ -231,6 +234,7 @@ impl Store {
         self.forget_index(gfid);
         if keep {
             let kept = self.below(&format!("{PRIVATE}/unlink/{gfid}"))?;
+            held(&self.kept).insert(gfid);
             return allow(sys::rename_at(handle.dir(), &handle.name, kept.dir(), &kept.name), libc::ENOENT);
         }
         self.forget(gfid);
@@ -240,6 +244,7 @@ impl Store {
     /// Nobody has an unlinked file open any more.
     pub(in crate::volume::brick) fn close(&self, gfid: Gfid) -> Result<()> {
         self.forget(gfid);
+        held(&self.kept).remove(&gfid);
         let kept = self.below(&format!("{PRIVATE}/unlink/{gfid}"))?;
         allow(sys::unlink_at(kept.dir(), &kept.name, false), libc::ENOENT)
     }
@@ -338,17 +343,25 @@ impl Store {
         self.set_times(gfid, &self.inode(gfid)?, None, Some(time), Some(time))
     }
 
-    /// The next entries of a directory after a cookie, with their inodes if wanted. None: the end.
-    pub(in crate::volume::brick) fn readdir(&self, gfid: Gfid, after: u64, plus: bool) -> Result<Vec<Entry>> {
+    /// The next entries of a directory after a cookie, `most` at most, with their inodes if wanted. None: the end.
+    pub(in crate::volume::brick) fn readdir(
+        &self,
+        gfid: Gfid,
+        after: u64,
+        plus: bool,
+        most: u32,
+    ) -> Result<Vec<Entry>> {
+        let room = (most as usize).saturating_mul(ENTRY).clamp(1 << 12, 1 << 15);
         let dir = self.dir(gfid)?;
         let fd = super::paths::open_dir(dir.as_raw_fd(), c".")?;
         sys::seek(fd.as_raw_fd(), after, libc::SEEK_SET)?;
         let mut entries = Vec::new();
         let mut ended = false;
         while entries.is_empty() && !ended {
-            let (raw, end) = sys::entries(fd.as_raw_fd(), 1 << 15)?;
+            let (raw, end) = sys::entries(fd.as_raw_fd(), room)?;
             ended = end;
-            for entry in raw.into_iter().filter(|e| gfid != Gfid::ROOT || !self.is_private(&e.name)) {
+            let seen = raw.into_iter().filter(|e| gfid != Gfid::ROOT || !self.is_private(&e.name));
+            for entry in seen.take(most as usize) {
                 let inode = if plus { self.entry_inode(&dir, &entry.name) } else { None };
                 entries.push(Entry { name: entry.name.into(), cookie: entry.cookie, kind: entry.kind, inode });
             }
@@ -363,6 +376,10 @@ impl Store {
     fn entry_inode(&self, dir: &std::sync::Arc<std::os::fd::OwnedFd>, name: &[u8]) -> Option<Inode> {
         let place = self.child(dir, name).ok()?;
         let stat = place.stat().ok()?;
+        if let Some(known) = self.face(&stat) {
+            return Some(known);
+        }
+        let (place, stat) = place.opened(stat).ok()?;
         self.describe(&place, &stat, self.gfid_at(&place, &stat)?).ok()
     }
 }

@@ -99,6 +99,10 @@ impl Store {
     pub(in crate::volume::brick) fn lookup(&self, parent: Gfid, name: &[u8], fresh: Gfid) -> Result<Inode> {
         let place = self.entry(parent, name).map_err(|e| if e == libc::EPERM { libc::ENOENT } else { e })?;
         let stat = place.stat()?;
+        if let Some(known) = self.face(&stat) {
+            return Ok(known);
+        }
+        let (place, stat) = place.opened(stat)?;
         match self.gfid_at(&place, &stat) {
             Some(gfid) => self.describe(&place, &stat, gfid),
             None => {
@@ -111,7 +115,17 @@ impl Store {
     /// An inode by gfid.
     pub(in crate::volume::brick) fn stat(&self, gfid: Gfid) -> Result<Inode> {
         let place = self.inode(gfid)?;
-        self.describe(&place, &place.stat()?, gfid)
+        let stat = place.stat()?;
+        if let Some(known) = self.face(&stat).filter(|known| known.gfid == gfid) {
+            return Ok(known);
+        }
+        let (place, stat) = place.opened(stat)?;
+        self.describe(&place, &stat, gfid)
+    }
+
+    /// The figures of an inode by gfid.
+    pub(in crate::volume::brick) fn figures(&self, gfid: Gfid) -> Result<Iatt> {
+        self.iatt(gfid, &self.inode(gfid)?)
     }
 
     /// Its figures alone.
@@ -162,6 +176,7 @@ impl Store {
             }
         }
         inode.iatt = figures(stat, mdata);
+        self.keep_face(stat, &inode, mdata);
         Ok(inode)
     }
 

@@ -11,6 +11,7 @@
 
 mod data;
 mod entry;
+mod face;
 mod index;
 mod inode;
 mod paths;
@@ -80,6 +81,10 @@ pub struct Store {
     files: Mutex<HashMap<Gfid, Arc<OwnedFd>>>,
     /// Times of inodes, as they are in their attributes, which nobody else writes.
     times: Mutex<HashMap<Gfid, Mdata>>,
+    /// What inodes' attributes said, for those who ask again.
+    faces: Mutex<face::Faces>,
+    /// Files without a name that somebody has open.
+    kept: Mutex<HashSet<Gfid>>,
     /// What is in an index: true: of the dirty.
     indexed: Mutex<HashSet<(bool, Gfid)>>,
     /// Gfids of what cannot carry attributes, by inode number; filled at the first need.
@@ -120,6 +125,8 @@ impl Store {
             dirs: Mutex::default(),
             files: Mutex::default(),
             times: Mutex::default(),
+            faces: Mutex::default(),
+            kept: Mutex::default(),
             indexed: Mutex::default(),
             links: Mutex::default(),
             stripes: (0..64).map(|_| Mutex::default()).collect(),

@@ -37,6 +37,20 @@ impl Place {
         }
     }
 
+    /// The same with its file open, if it is one that may be opened: its attributes cost a fraction of what they cost by path.
+    pub fn opened(self, stat: libc::stat) -> Result<(Self, libc::stat)> {
+        if self.open.is_some() || stat.st_mode & libc::S_IFMT != libc::S_IFREG {
+            return Ok((self, stat));
+        }
+        match sys::open_at(self.dir(), &self.name, libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0) {
+            Ok(open) => {
+                let stat = sys::stat_fd(open.as_raw_fd())?;
+                Ok((Self { open: Some(Arc::new(open)), ..self }, stat))
+            }
+            Err(_) => Ok((self, stat)),
+        }
+    }
+
     /// Sets owner and group.
     pub fn chown(&self, uid: u32, gid: u32) -> Result<()> {
         match &self.open {

@@ -72,7 +72,7 @@ fn names(set: &Set, gfid: Gfid, have: Kids, sources: Kids, copies: &[Option<Inod
     }
     let mut all = BTreeSet::new();
     for kid in have.iter() {
-        all.extend(set.entries(kid, gfid, false)?.into_iter().map(|e| e.name));
+        all.extend(set.entries(kid, gfid, false, usize::MAX)?.into_iter().map(|e| e.name));
     }
     Ok(all)
 }
@@ -227,7 +227,7 @@ fn take_away(set: &Set, kid: usize, dir: Gfid, name: &Bytes, inode: &Inode, sour
         let unlink = Fop::Unlink { parent: dir, name: name.clone(), keep: false, time };
         return set.wire.ask(Kids::one(kid), &[unlink])[0].1.outcome();
     }
-    for entry in set.entries(kid, inode.gfid, false)? {
+    for entry in set.entries(kid, inode.gfid, false, usize::MAX)? {
         let below = Fop::Lookup { parent: inode.gfid, name: entry.name.clone(), fresh: Gfid::random() };
         if let Ok(below) = &set.ask_inode(Kids::one(kid), &below)[kid] {
             take_away(set, kid, inode.gfid, &entry.name, below, sources)?;

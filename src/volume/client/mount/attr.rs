@@ -67,6 +67,13 @@ pub fn attr(number: u64, iatt: &Iatt) -> FileAttr {
     }
 }
 
+/// The mode of a file that somebody else than root wrote to or cut, if that takes its set-user-id and set-group-id bits away.
+pub fn stripped(iatt: &Iatt) -> Option<u32> {
+    let runs_as_group = iatt.mode & (libc::S_ISGID | libc::S_IXGRP) == libc::S_ISGID | libc::S_IXGRP;
+    let bits = (iatt.mode & libc::S_ISUID) | if runs_as_group { libc::S_ISGID } else { 0 };
+    (iatt.is_file() && bits != 0).then_some(iatt.mode & 0o7777 & !bits)
+}
+
 /// Figures of which only the type is known.
 pub fn bare(kind: u32) -> FileAttr {
     attr(0, &Iatt { mode: kind, ..Iatt::default() })

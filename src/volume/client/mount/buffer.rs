@@ -13,6 +13,7 @@ use bytes::Bytes;
 use crate::volume::client::session::Session;
 use crate::volume::client::tale::{self, Told};
 use crate::volume::gfid::Gfid;
+use crate::volume::rpc::Change;
 
 /// The largest piece that is sent.
 const PIECE: usize = 1 << 20;
@@ -39,6 +40,8 @@ struct State {
     /// The tale of what is gathered.
     told: Option<Told>,
     gathering: Option<(u64, Vec<u8>)>,
+    /// Whether what is gathered takes the set-user-id and set-group-id bits of the file away.
+    strips: bool,
     flying: Vec<(u64, u64)>,
     error: Option<i32>,
 }
@@ -49,6 +52,7 @@ struct Piece {
     buffer: Arc<Buffer>,
     offset: u64,
     data: Bytes,
+    strips: bool,
 }
 
 impl Buffers {
@@ -70,11 +74,11 @@ impl Buffers {
         guard(&self.files).get(&gfid).cloned()
     }
 
-    /// Takes bytes to write.
+    /// Takes bytes to write. `strips`: the set-user-id and set-group-id bits go, as the writer has no right to keep them.
     ///
     /// # Errors
     /// Of an earlier write of this file; ENOTCONN if there is nobody to write to.
-    pub fn write(&self, gfid: Gfid, offset: u64, data: &[u8]) -> Result<(), i32> {
+    pub fn write(&self, gfid: Gfid, offset: u64, data: &[u8], strips: bool) -> Result<(), i32> {
         self.session.files.set_of(gfid)?.ready()?;
         let buffer = guard(&self.files).entry(gfid).or_default().clone();
         let mut state = guard(&buffer.state);
@@ -90,6 +94,7 @@ impl Buffers {
             Some((_, piece)) => piece.extend_from_slice(data),
             None => state.gathering = Some((offset, data.to_vec())),
         }
+        state.strips |= strips;
         state.told = tale::told();
         if state.gathering.as_ref().is_some_and(|(_, piece)| piece.len() >= PIECE) {
             drop(self.launch(gfid, &buffer, state));
@@ -101,8 +106,8 @@ impl Buffers {
     fn launch<'a>(&self, gfid: Gfid, buffer: &'a Arc<Buffer>, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let (mut state, piece) = take_off(buffer, state, WINDOW);
         if let Some((offset, data)) = piece {
-            let told = state.told.take();
-            let piece = Piece { gfid, told, buffer: buffer.clone(), offset, data };
+            let (told, strips) = (state.told.take(), std::mem::take(&mut state.strips));
+            let piece = Piece { gfid, told, buffer: buffer.clone(), offset, data, strips };
             if self.queue.send(piece).is_err() {
                 state.error = Some(libc::EIO);
             }
@@ -115,17 +120,32 @@ impl Buffers {
     /// # Errors
     /// Of any write since the last error was told.
     pub fn flush(&self, gfid: Gfid) -> Result<(), i32> {
-        let Some(buffer) = self.buffer(gfid) else { return Ok(()) };
-        let (mut state, piece) = take_off(&buffer, guard(&buffer.state), usize::MAX);
-        let told = state.told.take();
+        self.land(gfid, None).map(drop)
+    }
+
+    /// The same; if little was written, it is also on the bricks' disks, in the same round trip. Gives whether it is.
+    ///
+    /// # Errors
+    /// As of [`Buffers::flush`], and of the disks.
+    pub fn sync(&self, gfid: Gfid, data: bool) -> Result<bool, i32> {
+        self.land(gfid, Some(data))
+    }
+
+    fn land(&self, gfid: Gfid, sync: Option<bool>) -> Result<bool, i32> {
+        let Some(buffer) = self.buffer(gfid) else { return Ok(false) };
+        let state = guard(&buffer.state);
+        // What is under way already is not safe when the last piece is.
+        let sync = sync.filter(|_| state.flying.is_empty() && state.gathering.is_some());
+        let (mut state, piece) = take_off(&buffer, state, usize::MAX);
+        let (told, strips) = (state.told.take(), std::mem::take(&mut state.strips));
         drop(state);
         if let Some((offset, data)) = piece {
-            carry(&self.session, &Piece { gfid, told, buffer: buffer.clone(), offset, data });
+            carry(&self.session, &Piece { gfid, told, buffer: buffer.clone(), offset, data, strips }, sync);
         }
         let state = guard(&buffer.state);
         let mut state =
             buffer.landed.wait_while(state, |s| !s.flying.is_empty()).unwrap_or_else(PoisonError::into_inner);
-        state.error.take().map_or(Ok(()), Err)
+        state.error.take().map_or(Ok(sync.is_some()), Err)
     }
 
     /// Whether something of a file is not on the bricks yet.
@@ -171,10 +191,14 @@ fn take_off<'a>(
     }
 }
 
-fn carry(session: &Session, piece: &Piece) {
+fn carry(session: &Session, piece: &Piece, sync: Option<bool>) {
     let telling = session.teller.resume(piece.told.clone());
     tale::step("write-behind", "way-sends", || vec![("size", piece.data.len().to_string())]);
-    let outcome = session.files.write(piece.gfid, piece.offset, &piece.data);
+    let outcome = session.files.write(piece.gfid, piece.offset, &piece.data, sync).and_then(|iatt| {
+        let mode = piece.strips.then(|| super::attr::stripped(&iatt)).flatten();
+        let change = Change { mode, ..Change::default() };
+        mode.map_or(Ok(()), |_| session.files.setattr(piece.gfid, false, &change).map(drop))
+    });
     drop(telling);
     let mut state = guard(&piece.buffer.state);
     let end = piece.offset + piece.data.len() as u64;
@@ -191,7 +215,7 @@ fn send_all(session: &Session, waiting: &Mutex<Receiver<Piece>>) {
     loop {
         let piece = guard(waiting).recv();
         match piece {
-            Ok(piece) => carry(session, &piece),
+            Ok(piece) => carry(session, &piece, None),
             Err(_) => return,
         }
     }

@@ -5,21 +5,31 @@ use std::ffi::OsStr;
 use bytes::Bytes;
 use fuser::{FileAttr, FopenFlags, INodeNo, LockOwner, OpenFlags};
 
+use super::attr::stripped;
 use super::fs::Fs;
 use crate::volume::client::session::Notice;
 use crate::volume::client::tale::{self, Telling};
 use crate::volume::gfid::Gfid;
-use crate::volume::rpc::{Fop, Node, Reply};
+use crate::volume::rpc::{Change, Fop, Iatt, Node, Reply};
 
 impl Fs {
-    pub(super) fn open_file(&self, ino: INodeNo, flags: OpenFlags) -> Result<FopenFlags, i32> {
+    /// Opens a file. `strips`: cutting it takes its set-user-id and set-group-id bits away.
+    pub(super) fn open_file(&self, ino: INodeNo, flags: OpenFlags, strips: bool) -> Result<FopenFlags, i32> {
         let known = self.0.inodes.get(ino.0)?;
         self.0.inodes.open(ino.0);
         if flags.0 & libc::O_TRUNC != 0 {
             self.0.buffers.flush(known.gfid)?;
-            self.0.session.files.truncate(known.gfid, 0)?;
+            let cut = self.0.session.files.truncate(known.gfid, 0)?;
+            self.strip(known.gfid, &cut, strips)?;
         }
         Ok(self.caching(ino))
+    }
+
+    /// Takes the set-user-id and set-group-id bits of a file that was changed away.
+    fn strip(&self, gfid: Gfid, iatt: &Iatt, strips: bool) -> Result<(), i32> {
+        let Some(mode) = strips.then(|| stripped(iatt)).flatten() else { return Ok(()) };
+        let change = Change { mode: Some(mode), ..Change::default() };
+        self.0.session.files.setattr(gfid, false, &change).map(drop)
     }
 
     /// Whether the kernel may answer reads from what it has of a file: only as long as it is the same bricks that it came
@@ -35,12 +45,13 @@ impl Fs {
         (parent, name): (INodeNo, &OsStr),
         node: Node,
         flags: i32,
+        strips: bool,
     ) -> Result<(FileAttr, FopenFlags), i32> {
         match self.make(parent, name, node) {
             // Another mount was faster, and both may have it.
             Err(libc::EEXIST) if flags & libc::O_EXCL == 0 => {
                 let attr = self.lookup_entry(parent, name)?;
-                Ok((attr, self.open_file(attr.ino, OpenFlags(flags))?))
+                Ok((attr, self.open_file(attr.ino, OpenFlags(flags), strips)?))
             }
             Err(errno) => Err(errno),
             Ok(attr) => {
@@ -71,33 +82,39 @@ impl Fs {
         self.0.session.files.read(known.gfid, offset, size, known.choice)
     }
 
-    pub(super) fn write_file(&self, ino: INodeNo, offset: u64, data: &[u8], flags: OpenFlags) -> Result<u32, i32> {
+    /// Takes bytes to write at an offset. `strips`: that takes the set-user-id and set-group-id bits away.
+    pub(super) fn write_file(
+        &self,
+        ino: INodeNo,
+        (offset, data): (u64, &[u8]),
+        flags: OpenFlags,
+        strips: bool,
+    ) -> Result<u32, i32> {
         let gfid = self.gfid(ino)?;
         let _telling = self.tell_write(gfid, offset, data.len());
         if flags.0 & libc::O_APPEND == 0 {
-            self.0.buffers.write(gfid, offset, data)?;
+            self.0.buffers.write(gfid, offset, data, strips)?;
             tale::step("write-behind", "way-buffered", Vec::new);
         } else {
-            self.append(gfid, offset, data)?;
+            self.append(gfid, offset, data, strips)?;
         }
         // O_SYNC and O_DSYNC: not answered before it is safe.
         if flags.0 & libc::O_DSYNC != 0 {
-            self.0.buffers.flush(gfid)?;
-            self.0.session.files.sync(gfid, flags.0 & libc::O_SYNC != libc::O_SYNC)?;
+            self.sync_all(gfid, flags.0 & libc::O_SYNC != libc::O_SYNC)?;
         }
         u32::try_from(data.len()).map_err(|_| libc::EINVAL)
     }
 
     /// Writes at the end. The kernel takes it that this is at `offset`; if another mount was faster, it is not, and what the kernel
     /// has of the file is forgotten.
-    fn append(&self, gfid: Gfid, offset: u64, data: &[u8]) -> Result<(), i32> {
+    fn append(&self, gfid: Gfid, offset: u64, data: &[u8], strips: bool) -> Result<(), i32> {
         self.0.buffers.flush(gfid)?;
-        let at = self.0.session.files.append(gfid, &Bytes::copy_from_slice(data))?;
+        let (at, iatt) = self.0.session.files.append(gfid, &Bytes::copy_from_slice(data))?;
         if at != offset {
             // The kernel waits for this answer while it has the pages locked: another thread must tell it.
             let _ = self.0.news.send(Notice::Changed(gfid, None));
         }
-        Ok(())
+        self.strip(gfid, &iatt, strips)
     }
 
     /// A write begins, and is told if somebody watches.
@@ -120,15 +137,19 @@ impl Fs {
     }
 
     pub(super) fn sync_file(&self, ino: INodeNo, data: bool) -> Result<(), i32> {
-        let gfid = self.gfid(ino)?;
-        self.0.buffers.flush(gfid)?;
-        self.0.session.files.sync(gfid, data)
+        self.sync_all(self.gfid(ino)?, data)
     }
 
-    pub(super) fn allocate(&self, ino: INodeNo, mode: i32, offset: u64, length: u64) -> Result<(), i32> {
+    fn sync_all(&self, gfid: Gfid, data: bool) -> Result<(), i32> {
+        if self.0.buffers.sync(gfid, data)? { Ok(()) } else { self.0.session.files.sync(gfid, data) }
+    }
+
+    /// fallocate(2). `strips`: it takes the set-user-id and set-group-id bits away.
+    pub(super) fn allocate(&self, ino: INodeNo, mode: i32, range: (u64, u64), strips: bool) -> Result<(), i32> {
         let gfid = self.gfid(ino)?;
         self.0.buffers.flush(gfid)?;
-        self.0.session.files.fallocate(gfid, mode, offset, length).map(drop)
+        let iatt = self.0.session.files.fallocate(gfid, mode, range.0, range.1)?;
+        self.strip(gfid, &iatt, strips)
     }
 
     pub(super) fn seek(&self, ino: INodeNo, offset: i64, whence: i32) -> Result<i64, i32> {

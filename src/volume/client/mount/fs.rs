@@ -26,7 +26,7 @@ pub struct Fs(pub Arc<Mounted>);
 const MAX_WRITE: u32 = 1 << 20;
 
 /// What the kernel is asked for; what an older one does not have, it does without.
-const WANTED: [InitFlags; 11] = [
+const WANTED: [InitFlags; 12] = [
     InitFlags::FUSE_POSIX_LOCKS,
     InitFlags::FUSE_FLOCK_LOCKS,
     InitFlags::FUSE_ASYNC_READ,
@@ -38,6 +38,8 @@ const WANTED: [InitFlags; 11] = [
     InitFlags::FUSE_MAX_PAGES,
     InitFlags::FUSE_CACHE_SYMLINKS,
     InitFlags::FUSE_ASYNC_DIO,
+    // It is here that writing takes set-user-id bits away; the kernel need not ask before each write whether it must.
+    InitFlags::FUSE_HANDLE_KILLPRIV_V2,
 ];
 
 impl Fs {
@@ -110,7 +112,7 @@ impl Filesystem for Fs {
 
     fn setattr(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         mode: Option<u32>,
         uid: Option<u32>,
@@ -127,7 +129,7 @@ impl Filesystem for Fs {
         reply: ReplyAttr,
     ) {
         let change = Change { mode, uid, gid, atime: atime.map(wished), mtime: mtime.map(wished), ctime: None };
-        self.attributes(reply, self.set_attributes(ino, &change, size));
+        self.attributes(reply, self.set_attributes(ino, change, size, req.uid() != 0));
     }
 
     fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
@@ -174,8 +176,8 @@ impl Filesystem for Fs {
         self.entry(reply, self.link_entry(ino, newparent, newname));
     }
 
-    fn open(&self, _req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        match self.open_file(ino, flags) {
+    fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        match self.open_file(ino, flags, req.uid() != 0) {
             Ok(how) => reply.opened(FileHandle(0), how),
             Err(errno) => {
                 self.close_file(ino);
@@ -195,7 +197,7 @@ impl Filesystem for Fs {
         reply: ReplyCreate,
     ) {
         let node = self.node(req, libc::S_IFREG | (mode & 0o7777 & !umask), 0, Bytes::new());
-        match self.create_file((parent, name), node, flags) {
+        match self.create_file((parent, name), node, flags, req.uid() != 0) {
             Ok((attr, how)) => reply.created(&self.0.ttl.attribute, &attr, Generation(0), FileHandle(0), how),
             Err(errno) => reply.error(Errno::from_i32(errno)),
         }
@@ -217,17 +219,18 @@ impl Filesystem for Fs {
 
     fn write(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
         data: &[u8],
-        _write_flags: WriteFlags,
+        write_flags: WriteFlags,
         flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        match self.write_file(ino, offset, data, flags) {
+        let strips = req.uid() != 0 && write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
+        match self.write_file(ino, (offset, data), flags, strips) {
             Ok(written) => reply.written(written),
             Err(errno) => reply.error(Errno::from_i32(errno)),
         }
@@ -354,7 +357,7 @@ impl Filesystem for Fs {
 
     fn fallocate(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
@@ -362,7 +365,7 @@ impl Filesystem for Fs {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        empty(reply, self.allocate(ino, mode, offset, length));
+        empty(reply, self.allocate(ino, mode, (offset, length), req.uid() != 0));
     }
 
     fn lseek(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {

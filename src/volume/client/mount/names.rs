@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use bytes::Bytes;
 use fuser::{FileAttr, INodeNo, RenameFlags, Request};
 
-use super::attr::{attr, now};
+use super::attr::{attr, now, stripped};
 use super::fs::Fs;
 use super::inodes::name as blob;
 use crate::volume::client::tale::{self, Telling};
@@ -46,7 +46,7 @@ impl Fs {
     pub(super) fn stat(&self, ino: INodeNo) -> Result<FileAttr, i32> {
         let gfid = self.gfid(ino)?;
         self.0.buffers.flush(gfid)?;
-        Ok(self.figures(gfid, &self.0.session.files.stat(gfid)?.inode.iatt))
+        Ok(self.figures(gfid, &self.0.session.files.figures(gfid)?))
     }
 
     pub(super) fn node(&self, req: &Request, mode: u32, rdev: u32, target: Bytes) -> Node {
@@ -77,7 +77,14 @@ impl Fs {
         Some(telling)
     }
 
-    pub(super) fn set_attributes(&self, ino: INodeNo, change: &Change, size: Option<u64>) -> Result<FileAttr, i32> {
+    /// Changes attributes and length. `strips`: a new length takes set-user-id and set-group-id bits away.
+    pub(super) fn set_attributes(
+        &self,
+        ino: INodeNo,
+        mut change: Change,
+        size: Option<u64>,
+        strips: bool,
+    ) -> Result<FileAttr, i32> {
         let known = self.0.inodes.get(ino.0)?;
         let files = &self.0.session.files;
         if !known.is_dir {
@@ -85,10 +92,12 @@ impl Fs {
         }
         let mut iatt = None;
         if let Some(size) = size {
-            iatt = Some(files.truncate(known.gfid, size)?);
+            let cut = files.truncate(known.gfid, size)?;
+            change.mode = change.mode.or(strips.then(|| stripped(&cut)).flatten());
+            iatt = Some(cut);
         }
-        if *change != Change::default() {
-            let change = Change { ctime: Some(now()), ..change.clone() };
+        if change != Change::default() {
+            let change = Change { ctime: Some(now()), ..change };
             let after = files.setattr(known.gfid, known.is_dir, &change)?;
             // Attributes come from any copy; the size from one with contents.
             let size = iatt.map_or_else(|| files.stat(known.gfid).map(|f| f.inode.iatt.size), |i| Ok(i.size))?;

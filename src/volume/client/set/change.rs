@@ -14,12 +14,34 @@ use crate::volume::rpc::{Fop, Iatt, Lock, Reply};
 use crate::volume::xattr::Kind;
 
 /// What comes into being by a change of names.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Newborn {
     gfid: Gfid,
     is_dir: bool,
-    /// Whether to take its lock along: it will be written next.
-    lock: bool,
+    /// The lock to take along: on its contents, which will be written next, or on the names in it.
+    lock: Option<Lock>,
+}
+
+/// What a brick was asked along with a change, and said: not part of the change itself.
+#[derive(Debug, Default)]
+struct Along {
+    /// How the directory looks now, and who says so.
+    figures: Option<(usize, Iatt)>,
+    /// Who gave the newborn's lock.
+    locked: Kids,
+}
+
+impl Along {
+    /// Takes the answers to the last `count` of `sent` fops out of an answer.
+    fn take(&mut self, kid: usize, answer: &mut Answer, sent: usize, count: usize) {
+        let own = answer.results.len().min(sent - count);
+        for reply in answer.results.split_off(own).into_iter().flatten() {
+            match reply {
+                Reply::Changed(iatt) => self.figures = Some((kid, iatt)),
+                _ => self.locked |= Kids::one(kid),
+            }
+        }
+    }
 }
 
 impl Set {
@@ -28,15 +50,28 @@ impl Set {
     /// # Errors
     /// ENOTCONN without enough copies, EIO in split-brain, else what the bricks say.
     pub fn change_data(&self, gfid: Gfid, part: Part, fop: Fop, payload: &Bytes) -> Result<Iatt, i32> {
-        let entered = self.enter_data(gfid, part)?;
-        self.change_data_under(entered, fop, payload)
+        self.change(gfid, part, &[fop], payload)
     }
 
-    /// Writes at the end of a file, wherever that is now: of two who append, neither writes over the other. Gives where.
+    /// The same, and what was changed is on the disks of enough copies.
     ///
     /// # Errors
     /// As of [`Set::change_data`].
-    pub fn append(&self, gfid: Gfid, data: &Bytes) -> Result<u64, i32> {
+    pub fn change_safely(&self, gfid: Gfid, part: Part, fop: Fop, payload: &Bytes, data: bool) -> Result<Iatt, i32> {
+        self.change(gfid, part, &[fop, Fop::Fsync { gfid, data }], payload)
+    }
+
+    fn change(&self, gfid: Gfid, part: Part, fops: &[Fop], payload: &Bytes) -> Result<Iatt, i32> {
+        let entered = self.enter_data(gfid, part)?;
+        self.change_data_under(entered, fops, payload)
+    }
+
+    /// Writes at the end of a file, wherever that is now: of two who append, neither writes over the other. Gives where,
+    /// and how the file looks now.
+    ///
+    /// # Errors
+    /// As of [`Set::change_data`].
+    pub fn append(&self, gfid: Gfid, data: &Bytes) -> Result<(u64, Iatt), i32> {
         let entered = self.enter_data(gfid, lease::ALL)?;
         let good = entered.good.of(Kind::Data) & entered.kids();
         let copies = self.ask_inode(good - self.shape.arbiters, &Fop::Stat { gfid });
@@ -45,7 +80,7 @@ impl Set {
             return Err(libc::ENOTCONN);
         };
         let fop = Fop::Write { gfid, offset, time: Some(self.wire.now()) };
-        self.change_data_under(entered, fop, data).map(|_| offset)
+        self.change_data_under(entered, &[fop], data).map(|iatt| (offset, iatt))
     }
 
     /// The right to change a part of a file of which a good copy is there.
@@ -55,7 +90,7 @@ impl Set {
         let entered = self.leases.enter(&*self.wire, &self.shape, &lease::inode(gfid), part, noting)?;
         // What is looked up from here on is not kept until the change is there.
         self.forgotten.fetch_add(1, Relaxed);
-        self.quick().forget(gfid);
+        self.changed(gfid);
         match entered.good.data {
             Ok(_) => Ok(entered),
             Err(none) => {
@@ -65,14 +100,14 @@ impl Set {
         }
     }
 
-    fn change_data_under(&self, entered: Entered, fop: Fop, payload: &Bytes) -> Result<Iatt, i32> {
+    fn change_data_under(&self, entered: Entered, fops: &[Fop], payload: &Bytes) -> Result<Iatt, i32> {
         let gfid = entered.lock.gfid;
         let calls = self.calls(&entered, |kid| {
             let note = entered.unnoted.has(kid).then(|| Fop::Xattrop(replicate::before(gfid, Kind::Data)));
-            note.into_iter().chain([fop.clone()]).collect()
+            note.into_iter().chain(fops.iter().cloned()).collect()
         });
-        self.tell_begin(&entered, entered.unnoted, &fop);
-        let (answers, verdict) = self.carry_out(&entered, Kind::Data, calls, payload);
+        self.tell_begin(&entered, entered.unnoted, &fops[0]);
+        let (answers, verdict) = self.carry_out(&entered, Kind::Data, calls, payload, &mut |_, _| {});
         self.tell_end(verdict);
         let (ended, outcome) = match verdict {
             Verdict::Done { on } => match self.accuse(&entered, on) {
@@ -85,7 +120,7 @@ impl Set {
         let (Ok(on) | Err(on)) = ended;
         self.unread(gfid, self.shape.all() - on);
         self.forgotten.fetch_add(1, Relaxed);
-        self.quick().forget(gfid);
+        self.changed(gfid);
         self.leases.leave(&*self.wire, &self.shape, entered, Kind::Data, ended);
         outcome
     }
@@ -162,7 +197,10 @@ impl Set {
     /// # Errors
     /// As of [`Set::change_data`].
     pub fn change_metadata(&self, gfid: Gfid, fop: &Fop) -> Result<Reply, i32> {
-        self.transact(&lease::inode(gfid), lease::ATTRIBUTES, Kind::Metadata, fop, None, None)
+        let outcome = self.transact(&lease::inode(gfid), lease::ATTRIBUTES, Kind::Metadata, fop, None, None);
+        self.changed(gfid);
+        self.leases.note(&lease::names(gfid), |seen| seen.forget_figures(self.wire.now()));
+        outcome
     }
 
     /// Changes names of one directory. A removed or made name is `name`.
@@ -173,7 +211,12 @@ impl Set {
         let newborn = match fop {
             Fop::Make { node, .. } => {
                 let kind = node.mode & libc::S_IFMT;
-                let (is_dir, lock) = (kind == libc::S_IFDIR, kind == libc::S_IFREG && node.xattrs.is_empty());
+                let is_dir = kind == libc::S_IFDIR;
+                let lock = match kind {
+                    libc::S_IFDIR => Some(lease::names(node.gfid)),
+                    libc::S_IFREG if node.xattrs.is_empty() => Some(lease::inode(node.gfid)),
+                    _ => None,
+                };
                 Some(Newborn { gfid: node.gfid, is_dir, lock })
             }
             _ => None,
@@ -200,17 +243,19 @@ impl Set {
         entered.kids().iter().map(call).collect()
     }
 
-    /// Sends a change and judges the answers: one place a brick.
+    /// Sends a change and judges the answers, out of which `aside` takes what is not part of it: one place a brick.
     fn carry_out(
         &self,
         entered: &Entered,
         kind: Kind,
         calls: Vec<Call>,
         payload: &Bytes,
+        aside: &mut dyn FnMut(usize, &mut Answer),
     ) -> (Vec<Option<Answer>>, Verdict) {
         let mut answers: Vec<Option<Answer>> = vec![None; self.shape.len()];
         let came = self.wire.exchange(calls, payload);
-        for (kid, answer) in entered.kids().iter().zip(came) {
+        for (kid, mut answer) in entered.kids().iter().zip(came) {
+            aside(kid, &mut answer);
             answers[kid] = Some(answer);
         }
         let outcomes: Vec<_> = answers.iter().map(|a| a.as_ref().map(Answer::outcome)).collect();
@@ -244,17 +289,34 @@ impl Set {
         let away = self.shape.all() - entered.kids();
         let noted = !away.is_empty();
         let gfid = lock.gfid;
-        let calls = self.calls(&entered, |_| {
+        let own = newborn.as_ref().and_then(|n| n.lock.clone());
+        let witness = if tells_figures(fop) { entered.kids().iter().next() } else { None };
+        let asked_along = |kid: usize| {
+            let figures = (witness == Some(kid)).then_some(Fop::Figures { gfid });
+            figures.into_iter().chain(own.iter().map(|lock| Fop::Lock { lock: lock.clone(), wait: false }))
+        };
+        let calls = self.calls(&entered, |kid| {
             let note = noted.then(|| Fop::Xattrop(replicate::before(gfid, kind)));
-            let born = newborn.and_then(|n| replicate::newborn(&self.shape, n.gfid, n.is_dir, away)).map(Fop::Xattrop);
-            let own = newborn.filter(|n| n.lock).map(|n| Fop::Lock { lock: lease::inode(n.gfid), wait: false });
-            note.into_iter().chain([fop.clone()]).chain(born).chain(own).collect()
+            let born = newborn.as_ref().and_then(|n| replicate::newborn(&self.shape, n.gfid, n.is_dir, away));
+            let born = born.map(Fop::Xattrop);
+            note.into_iter().chain([fop.clone()]).chain(born).chain(asked_along(kid)).collect()
         });
+        let sent: Vec<(usize, usize)> = calls.iter().map(|c| (c.kid, c.fops.len())).collect();
+        let mut along = Along::default();
+        let mut aside = |kid: usize, answer: &mut Answer| {
+            let sent = sent.iter().find(|(k, _)| *k == kid).map_or(0, |(_, n)| *n);
+            along.take(kid, answer, sent, asked_along(kid).count());
+        };
         self.tell_begin(&entered, if noted { entered.kids() } else { Kids::NONE }, fop);
-        let (answers, verdict) = self.carry_out(&entered, kind, calls, &Bytes::new());
+        let (answers, verdict) = self.carry_out(&entered, kind, calls, &Bytes::new(), &mut aside);
         self.tell_end(verdict);
-        if let (Verdict::Done { on }, Some(born)) = (verdict, newborn) {
-            self.newborn(born, &entered, on);
+        if let Some(born) = &newborn {
+            self.newborn(born, &entered, verdict, along.locked);
+        }
+        if let Some(name) = name {
+            let told = answers.iter().flatten().next().and_then(|a| a.last().ok()?.iatt());
+            let told = if matches!(fop, Fop::Unlink { .. } | Fop::Rmdir { .. }) { told } else { None };
+            self.seen(&entered, fop, name, verdict, along.figures.map(|(_, iatt)| iatt).or(told));
         }
         let reply = self.conclude(&entered, kind, noted, verdict, name, newborn);
         let outcome = reply.and_then(|on| self.believed(&answers, on).cloned().ok_or(libc::EIO));
@@ -292,16 +354,50 @@ impl Set {
         names.join(" ")
     }
 
+    /// What a change of names means for what is known of the directory.
+    fn seen(&self, entered: &Entered, fop: &Fop, name: &Bytes, verdict: Verdict, figures: Option<Iatt>) {
+        self.ahead().forget_name(entered.lock.gfid, name);
+        let now = self.wire.now();
+        self.leases.note(&entered.lock, |seen| match verdict {
+            Verdict::Done { on } if on == self.shape.all() => {
+                let comes = matches!(fop, Fop::Make { .. } | Fop::Link { .. });
+                if comes {
+                    seen.changed(&[], &[name])
+                } else {
+                    seen.changed(&[name], &[])
+                }
+                match figures {
+                    Some(figures) => seen.looks(figures),
+                    None => seen.forget_figures(now),
+                }
+            }
+            Verdict::Refused(libc::EEXIST) if !seen.lacks(name) => {}
+            Verdict::Refused(libc::ENOTEMPTY | libc::EISDIR | libc::ENOTDIR) => {}
+            // Else the bricks know better.
+            _ => seen.forget(now),
+        });
+    }
+
     /// Something new: everybody who has it may be read, and its lock is ours.
-    fn newborn(&self, born: Newborn, entered: &Entered, on: Kids) {
+    fn newborn(&self, born: &Newborn, entered: &Entered, verdict: Verdict, locked: Kids) {
+        let on = if let Verdict::Done { on } = verdict { on } else { Kids::NONE };
+        if let Some(lock) = &born.lock {
+            let held =
+                |kids: Kids| entered.on.iter().enumerate().map(move |(kid, e)| if kids.has(kid) { *e } else { 0 });
+            // Somebody may have found it, and have been faster.
+            if !on.is_empty() && locked == on {
+                self.leases.born(&*self.wire, lock.clone(), held(on).collect());
+            } else {
+                self.wire.post(lease::unlock(lock, held(locked).enumerate().filter(|(_, e)| *e > 0)));
+            }
+        }
+        if on.is_empty() {
+            return;
+        }
         let generation = self.wire.generation();
         let data = on - self.shape.arbiters;
         let data = if data.is_empty() { Err(replicate::NoCopy::Away) } else { Ok(data) };
         self.known().insert(born.gfid, Known { generation, data, metadata: Ok(on) });
-        if born.lock {
-            let held = entered.on.iter().enumerate().map(|(kid, e)| if on.has(kid) { *e } else { 0 }).collect();
-            self.leases.born(&*self.wire, lease::inode(born.gfid), held);
-        }
     }
 
     /// Writes down who missed a change of names or attributes; gives where it happened.
@@ -321,7 +417,8 @@ impl Set {
                 let away = self.shape.all() - entered.kids();
                 let mut fops: Vec<Fop> = Vec::new();
                 fops.extend(replicate::after(&self.shape, gfid, kind, noted, missed, name).map(Fop::Xattrop));
-                let born = newborn.and_then(|n| replicate::newborn(&self.shape, n.gfid, n.is_dir, missed - away));
+                let born =
+                    newborn.as_ref().and_then(|n| replicate::newborn(&self.shape, n.gfid, n.is_dir, missed - away));
                 fops.extend(born.map(Fop::Xattrop));
                 if !fops.is_empty() {
                     let calls = self.calls(entered, |_| fops.clone()).into_iter().filter(|c| on.has(c.kid)).collect();
@@ -387,6 +484,7 @@ impl Set {
         let good = entered.iter().fold(self.shape.all(), |kids, e| kids & e.good.of(Kind::Entry));
         let verdict = replicate::verdict(&self.shape, &moved(&answers, good), good);
         let mut outcome = Err(libc::EIO);
+        self.moved(dirs, fop, verdict);
         for (entered, (_, names)) in entered.iter().zip(dirs) {
             for (n, name) in names.iter().enumerate() {
                 let noted = !away.is_empty() && n == 0;
@@ -397,9 +495,34 @@ impl Set {
         (on, outcome.and_then(|on| self.believed(&answers, on).cloned().ok_or(libc::EIO)))
     }
 
+    /// What a move means for what is known of the directories.
+    fn moved(&self, dirs: &[(Gfid, Vec<&Bytes>)], fop: &Fop, verdict: Verdict) {
+        let now = self.wire.now();
+        let done = matches!(verdict, Verdict::Done { on } if on == self.shape.all());
+        for (dir, names) in dirs {
+            names.iter().for_each(|name| self.ahead().forget_name(*dir, name));
+            self.leases.note(&lease::names(*dir), |seen| {
+                if !done {
+                    return seen.forget(now);
+                }
+                if let Fop::Rename { parent, name, to, newname, .. } = fop {
+                    let gone: Vec<&Bytes> = (parent == dir).then_some(name).into_iter().collect();
+                    let come: Vec<&Bytes> = (to == dir).then_some(newname).into_iter().collect();
+                    seen.changed(&gone, &come);
+                }
+                seen.forget_figures(now);
+            });
+        }
+    }
+
     fn leave_all(&self, entered: Vec<Entered>, on: Kids) {
         entered.into_iter().for_each(|e| self.leases.leave(&*self.wire, &self.shape, e, Kind::Entry, Ok(on)));
     }
+}
+
+/// Whether it is worth asking how the directory looks after a change of its names: where the change itself does not say so.
+fn tells_figures(fop: &Fop) -> bool {
+    matches!(fop, Fop::Make { .. } | Fop::Link { .. })
 }
 
 /// How a move went on each brick. A copy that missed an earlier change may have moved another file of that name: there it did not

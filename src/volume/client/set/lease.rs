@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::super::tale;
 use super::super::wire::{Answer, Call, Wire};
+use super::seen::Seen;
 use crate::volume::replicate::{self, Blames, Kids, NoCopy, Shape};
 use crate::volume::rpc::{Domain, Fop, Inode, Lock, Reply};
 use crate::volume::xattr::Kind;
@@ -104,6 +105,8 @@ struct Lease {
     /// A change reached too few: what is noted as begun stays, and nobody is accused.
     doubtful: bool,
     idle: Instant,
+    /// Of a directory: what is known because nobody else can change it.
+    seen: Seen,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,9 +218,24 @@ impl Leases {
     /// A lock came with something newly made on these bricks, which nobody else can know yet.
     pub fn born(&self, wire: &dyn Wire, lock: Lock, on: Vec<u64>) {
         let kids: Kids = on.iter().enumerate().filter(|(_, e)| **e > 0).map(|(i, _)| i).collect();
-        let good = Good::all(kids);
-        let lease = Lease { phase: Phase::Held, on, good, used: true, ..Lease::taking(wire.generation()) };
+        let (good, seen) = (Good::all(kids), Seen::empty());
+        let lease = Lease { phase: Phase::Held, on, good, used: true, seen, ..Lease::taking(wire.generation()) };
         self.table().insert(lock, lease);
+    }
+
+    /// What is known of a directory whose names are locked on every brick and wanted by nobody else.
+    pub fn seen<T>(&self, wire: &dyn Wire, lock: &Lock, look: impl FnOnce(&mut Seen) -> T) -> Option<T> {
+        let mut table = self.table();
+        let lease = table.get_mut(lock)?;
+        let sure = lease.phase == Phase::Held && !lease.wanted && lease.generation == wire.generation();
+        (sure && lease.on.iter().all(|epoch| *epoch > 0)).then(|| look(&mut lease.seen))
+    }
+
+    /// Something happened to a directory that a lease, if there is one, must know.
+    pub fn note(&self, lock: &Lock, note: impl FnOnce(&mut Seen)) {
+        if let Some(lease) = self.table().get_mut(lock) {
+            note(&mut lease.seen);
+        }
     }
 
     /// The change ended so: it happened on these copies (`Err`: on these, but they are too few).
@@ -363,6 +381,7 @@ impl Lease {
             good: Good::all(Kids::NONE),
             doubtful: false,
             idle: Instant::now(),
+            seen: Seen::default(),
         }
     }
 
@@ -441,7 +460,8 @@ fn take(wire: &dyn Wire, shape: &Shape, lock: &Lock) -> Result<(Vec<u64>, Good),
     Err(libc::ENOTCONN)
 }
 
-fn unlock(lock: &Lock, on: impl Iterator<Item = (usize, u64)>) -> Vec<Call> {
+/// To give a lock back on these connections.
+pub fn unlock(lock: &Lock, on: impl Iterator<Item = (usize, u64)>) -> Vec<Call> {
     on.map(|(kid, epoch)| Call { kid, epoch, fops: vec![Fop::Unlock { lock: lock.clone() }] }).collect()
 }
 

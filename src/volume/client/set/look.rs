@@ -1,11 +1,14 @@
 //! Looking: which inode has a name, and which of its copies may be believed.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use bytes::Bytes;
 
-use super::{Known, Set};
+use super::seen::{NAMES, Seen};
+use super::{Known, Set, ahead, lease};
 use crate::volume::gfid::Gfid;
 use crate::volume::replicate::{Blames, Kids, NoCopy};
-use crate::volume::rpc::{Fop, Inode, Reply, Room};
+use crate::volume::rpc::{Entry, Fop, Iatt, Inode, Reply, Room};
 use crate::volume::xattr::Kind;
 
 /// An inode as the whole set has it.
@@ -17,6 +20,11 @@ pub struct Found {
     pub needs_heal: bool,
 }
 
+/// Whether a copy's inode can be taken at its word: it accuses nobody.
+fn may_be_trusted(inode: &Inode) -> bool {
+    inode.blame.iter().all(|(slot, _)| slot == "dirty")
+}
+
 impl Set {
     /// Which inode has a name.
     ///
@@ -25,6 +33,12 @@ impl Set {
     /// which attributes are right.
     pub fn lookup(&self, parent: Gfid, name: &Bytes) -> Result<Found, i32> {
         let up = self.ready()?;
+        if self.leases.seen(&*self.wire, &lease::names(parent), |seen| seen.lacks(name)) == Some(true) {
+            return Err(libc::ENOENT);
+        }
+        if let Some(found) = self.foreseen(up, parent, name) {
+            return Ok(found);
+        }
         let moment = self.moment();
         let fop = Fop::Lookup { parent, name: name.clone(), fresh: Gfid::random() };
         // One copy is believed when it has a name, never when it has not; where names were missing, they may well be again.
@@ -40,6 +54,7 @@ impl Set {
         let present: Vec<Option<&Inode>> = copies.iter().map(|c| c.as_ref().ok()).collect();
         let has: Kids = present.iter().enumerate().filter(|(_, c)| c.is_some()).map(|(i, _)| i).collect();
         if has.is_empty() {
+            self.missed(parent);
             return Err(self.nowhere(&copies, absent));
         }
         let mut all = present.iter().flatten();
@@ -57,21 +72,82 @@ impl Set {
             return None;
         }
         let kid = self.preferred(gfid, up - self.shape.arbiters)?;
-        let content = (matches!(fop, Fop::Lookup { .. }) && self.quick().is_wanted())
-            .then_some(Fop::Content { most: super::quick::SMALL });
-        let fops: Vec<Fop> = [fop.clone()].into_iter().chain(content).collect();
+        let most = if self.quick().is_wanted() { super::quick::SMALL } else { 0 };
+        let (along, step) = match fop {
+            Fop::Lookup { parent, .. } => match self.ahead().step(*parent, moment.0) {
+                Some(after) => (Some(Fop::Ahead { gfid: *parent, after, count: ahead::STEP, most }), Some(*parent)),
+                None => ((most > 0).then_some(Fop::Content { most }), None),
+            },
+            _ => (None, None),
+        };
+        let fops: Vec<Fop> = [fop.clone()].into_iter().chain(along).collect();
         let (_, mut answer) = self.wire.ask(Kids::one(kid), &fops).swap_remove(0);
         let data = std::mem::take(&mut answer.data);
-        let Some(Ok(Reply::Inode(inode))) = answer.results.first() else { return None };
-        if !inode.blame.iter().all(|(slot, _)| slot == "dirty") {
+        let mut results = std::mem::take(&mut answer.results).into_iter();
+        let Some(Ok(Reply::Inode(inode))) = results.next() else { return None };
+        if !may_be_trusted(&inode) {
             return None;
         }
-        if !data.is_empty() {
-            self.keep(moment, inode.gfid, data);
+        match (step, results.next()) {
+            (Some(dir), Some(Ok(Reply::Entries(entries)))) => self.foresee(moment, dir, entries, &data),
+            _ if !data.is_empty() => self.keep(moment, inode.gfid, data),
+            _ => {}
         }
+        self.believe(moment, up, inode.gfid);
+        Some(Ok(Found { inode: *inode, needs_heal: false }))
+    }
+
+    /// No copy accuses another: all may be read.
+    fn believe(&self, moment: (u64, u64), up: Kids, gfid: Gfid) {
         let data = up - self.shape.arbiters;
-        self.remember(moment, inode.gfid, Known { generation: moment.0, data: Ok(data), metadata: Ok(up) });
-        Some(Ok(Found { inode: (**inode).clone(), needs_heal: false }))
+        self.remember(moment, gfid, Known { generation: moment.0, data: Ok(data), metadata: Ok(up) });
+    }
+
+    /// A name that came along with others, if it did.
+    fn foreseen(&self, up: Kids, parent: Gfid, name: &Bytes) -> Option<Found> {
+        if up != self.shape.all() || self.wire.is_blaming() {
+            return None;
+        }
+        let moment = self.moment();
+        let inode = self.ahead().take(parent, name, moment.0)?;
+        self.believe(moment, up, inode.gfid);
+        Some(Found { inode, needs_heal: false })
+    }
+
+    /// Names came along, some with their contents; they are kept unless something was forgotten since they were asked for.
+    fn foresee(&self, moment: (u64, u64), dir: Gfid, entries: Vec<Entry>, contents: &Bytes) {
+        let whose = |(place, content): (usize, Bytes)| {
+            let inode = entries.get(place)?.inode.as_ref().filter(|inode| may_be_trusted(inode))?;
+            Some((inode.gfid, content))
+        };
+        let (mut quick, mut ahead) = (self.quick(), self.ahead());
+        if self.forgotten.load(Relaxed) == moment.1 {
+            if !contents.is_empty() {
+                quick.put_all(ahead::pieces(contents).filter_map(whose), moment.0);
+            }
+            ahead.came(dir, entries.into_iter(), may_be_trusted, moment.0);
+        }
+    }
+
+    /// A name was missing. Where that goes on, and nobody else can change the names, all of them are learned.
+    fn missed(&self, dir: Gfid) {
+        let lock = lease::names(dir);
+        if self.leases.seen(&*self.wire, &lock, Seen::missed) != Some(true) {
+            return;
+        }
+        let Ok(entered) = self.leases.enter(&*self.wire, &self.shape, &lock, lease::ALL, false) else { return };
+        let good = (entered.good.entry & entered.kids()) - self.shape.arbiters;
+        let names = good.iter().next().and_then(|kid| self.entries(kid, dir, false, NAMES).ok());
+        if let Some(names) = names.filter(|names| names.len() < NAMES) {
+            self.leases.note(&lock, |seen| seen.learn(names.into_iter().map(|entry| entry.name)));
+        }
+        self.leases.release(&*self.wire, &self.shape, entered);
+    }
+
+    /// The figures of a directory that nobody else can have changed, if they are known.
+    pub fn figures(&self, gfid: Gfid) -> Option<Iatt> {
+        self.ready().ok()?;
+        self.leases.seen(&*self.wire, &lease::names(gfid), |seen| seen.figures())?
     }
 
     /// An inode by its gfid.

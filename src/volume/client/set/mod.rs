@@ -4,17 +4,21 @@
 //! * [`change`]: what changes copies: lock, note, do it everywhere, note who missed it.
 //! * [`look`]: names and inodes: ask the copies, weigh what they say, remember who may be read.
 //! * [`read`]: contents, from a copy that nobody accuses.
+//! * [`seen`]: what is known of a directory while its names are locked.
+//! * [`ahead`]: names that will be asked for next.
 //! * [`quick`]: small files that come with their names.
 //! * [`hold`]: locks of processes.
 //!
 //! All of it talks to bricks through a [`Wire`], and decides by [`crate::volume::replicate`]; so it runs in a simulator as well.
 
+mod ahead;
 mod change;
 mod hold;
 pub mod lease;
 mod look;
 mod quick;
 mod read;
+mod seen;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -48,6 +52,7 @@ pub struct Set {
     /// The directory in which a name was last found missing.
     missing: Mutex<Option<Gfid>>,
     quick: Mutex<quick::Quick>,
+    ahead: Mutex<ahead::Ahead>,
     /// Counts what was forgotten: what was asked before that and answered after it is not remembered.
     forgotten: AtomicU64,
 }
@@ -63,8 +68,9 @@ struct Known {
 impl Set {
     /// A set over a wire.
     pub fn new(shape: Shape, wire: Arc<dyn Wire>, near: Option<usize>) -> Self {
-        let (leases, known, missing, quick) = (<_>::default(), <_>::default(), <_>::default(), <_>::default());
-        Self { shape, wire, near, leases, known, missing, quick, forgotten: AtomicU64::new(0) }
+        let (leases, known, missing) = (<_>::default(), <_>::default(), <_>::default());
+        let (quick, ahead) = (<_>::default(), <_>::default());
+        Self { shape, wire, near, leases, known, missing, quick, ahead, forgotten: AtomicU64::new(0) }
     }
 
     /// Whether enough bricks are up.
@@ -84,7 +90,25 @@ impl Set {
     pub fn forget(&self, gfid: Gfid) {
         self.forgotten.fetch_add(1, Relaxed);
         self.known().remove(&gfid);
+        self.changed(gfid);
+        self.leases.note(&lease::names(gfid), |seen| seen.forget_figures(self.wire.now()));
+    }
+
+    /// Somebody else changed a name in a directory.
+    pub fn forget_name(&self, dir: Gfid, name: &Bytes) {
+        self.forgotten.fetch_add(1, Relaxed);
+        self.ahead().forget_name(dir, name);
+        self.leases.note(&lease::names(dir), |seen| seen.forget(self.wire.now()));
+    }
+
+    /// What came along of an inode, and was not asked for yet, is not so any more.
+    fn changed(&self, gfid: Gfid) {
         self.quick().forget(gfid);
+        self.ahead().forget(gfid);
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, ahead::Ahead> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn quick(&self) -> MutexGuard<'_, quick::Quick> {

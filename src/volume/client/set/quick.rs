@@ -37,7 +37,16 @@ impl Quick {
 
     /// Contents came, in a generation of connections.
     pub fn put(&mut self, gfid: Gfid, content: Bytes, generation: u64) {
+        self.put_all([(gfid, content)].into_iter(), generation);
+    }
+
+    /// Contents of several files came at once.
+    pub fn put_all(&mut self, all: impl Iterator<Item = (Gfid, Bytes)>, generation: u64) {
         self.score -= 1;
+        all.for_each(|(gfid, content)| self.keep(gfid, content, generation));
+    }
+
+    fn keep(&mut self, gfid: Gfid, content: Bytes, generation: u64) {
         self.forget(gfid);
         if self.bytes + content.len() > ROOM {
             self.kept.clear();

@@ -61,7 +61,7 @@ impl Set {
         let with_data = sources - self.shape.arbiters;
         let mut left = if with_data.is_empty() { sources } else { with_data };
         while let Some(kid) = self.preferred(gfid, left) {
-            match self.entries(kid, gfid, plus) {
+            match self.entries(kid, gfid, plus, usize::MAX) {
                 Err(libc::ENOTCONN) => left -= Kids::one(kid),
                 other => return other,
             }
@@ -74,19 +74,22 @@ impl Set {
         let mut all: Vec<Entry> = Vec::new();
         let mut seen = std::collections::HashSet::new();
         for kid in up.iter() {
-            let more = self.entries(kid, gfid, plus)?;
+            let more = self.entries(kid, gfid, plus, usize::MAX)?;
             all.extend(more.into_iter().filter(|e| seen.insert(e.name.clone())));
         }
         Ok(all)
     }
 
-    /// All entries of a directory on one brick.
+    /// All entries of a directory on one brick; no more are asked for when there are `most`.
     ///
     /// # Errors
     /// As of the brick.
-    pub fn entries(&self, kid: usize, gfid: Gfid, plus: bool) -> Result<Vec<Entry>, i32> {
+    pub fn entries(&self, kid: usize, gfid: Gfid, plus: bool, most: usize) -> Result<Vec<Entry>, i32> {
         let mut all: Vec<Entry> = Vec::new();
         loop {
+            if all.len() >= most {
+                return Ok(all);
+            }
             let after = all.last().map_or(0, |e| e.cookie);
             let answers = self.wire.ask(Kids::one(kid), &[Fop::Readdir { gfid, after, plus }]);
             match answers[0].1.last()? {
