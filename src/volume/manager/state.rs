@@ -217,8 +217,12 @@ impl State {
         if replica < old {
             return Err(format!("Incorrect replica count ({replica}) supplied. Volume already has ({old})"));
         }
+        if arbiter > 0 && replica == old && volume.arbiter == 0 {
+            return Err("Cannot convert replica 3 volume to arbiter volume.".into());
+        }
         let arbiter_of_two = old == 2 && replica == 3 && arbiter == 1;
-        if arbiter > volume.arbiter && !arbiter_of_two {
+        let grown = volume.arbiter > 0 && replica > old;
+        if grown || (arbiter > volume.arbiter && !arbiter_of_two) {
             return Err("Increasing replica count for arbiter volumes is not supported.".into());
         }
         let due = if replica > old { volume.set_count() * (replica - old) } else { replica };
