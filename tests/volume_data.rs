@@ -237,3 +237,20 @@ fn a_stale_name_that_is_moved_is_healed() {
     });
     assert!((0..3).all(|slot| !world.disk(slot).join("name").exists() && !world.disk(slot).join("new").exists()));
 }
+
+/// A copy that lost its identity (or was put there by hand) gets that of the others, not one of its own.
+#[test]
+fn a_copy_without_identity_gets_that_of_the_others() {
+    let world = World::new(3, 3);
+    let file = world.make(Gfid::ROOT, "f", FILE);
+    world.write(file, "the same");
+    let own = world.disk(1).join("f");
+    std::fs::remove_file(&own).unwrap();
+    std::fs::remove_file(world.disk(1).join(file.handle())).unwrap();
+    std::fs::write(&own, "the same").unwrap();
+    let set = world.session.files.graph().sets[0].clone();
+    let name = Bytes::from_static(b"f");
+    let found = set.ask_name(set.shape.all(), Gfid::ROOT, &name);
+    assert!(found.iter().all(|copy| copy.as_ref().is_ok_and(|c| c.gfid == file)), "{found:?}");
+    assert!(world.disk(1).join(file.handle()).exists());
+}

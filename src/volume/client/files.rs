@@ -172,21 +172,21 @@ impl Files {
     /// ENOENT, or what kept it from being found.
     pub fn set_of(&self, gfid: Gfid) -> Result<Arc<Set>, i32> {
         let graph = self.graph();
-        if let [set] = &graph.sets[..] {
-            return Ok(set.clone());
-        }
-        let place = self.known().places.get(&gfid).copied();
-        let place = match place {
-            Some(place) => place,
-            None => {
-                let (place, found) = self.search(&graph, gfid)?;
-                if !found.inode.iatt.is_dir() {
-                    self.known().places.insert(gfid, place);
-                }
-                place
-            }
-        };
+        let place = if graph.sets.len() == 1 { 0 } else { self.place_of(&graph, gfid)? };
         graph.sets.get(place).cloned().ok_or(libc::EIO)
+    }
+
+    /// Where in the graph the set is that has a file. It may have been forgotten since it was last seen.
+    fn place_of(&self, graph: &Graph, gfid: Gfid) -> Result<usize, i32> {
+        let place = self.known().places.get(&gfid).copied();
+        if let Some(place) = place {
+            return Ok(place);
+        }
+        let (place, found) = self.search(graph, gfid)?;
+        if !found.inode.iatt.is_dir() {
+            self.known().places.insert(gfid, place);
+        }
+        Ok(place)
     }
 
     /// Does something to a file where it is; looks for it anew if it is there no longer.

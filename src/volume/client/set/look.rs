@@ -40,14 +40,14 @@ impl Set {
             return Ok(found);
         }
         let moment = self.moment();
-        let fop = Fop::Lookup { parent, name: name.clone(), fresh: Gfid::random() };
+        let fop = Fop::Lookup { parent, name: name.clone(), fresh: Gfid::default() };
         // One copy is believed when it has a name, never when it has not; where names were missing, they may well be again.
         if !self.was_missing(parent)
             && let Some(found) = self.trusting(moment, up, parent, &fop)
         {
             return found;
         }
-        let copies = self.ask_inode(up, &fop);
+        let copies = self.ask_name(up, parent, name);
         let absent: Kids =
             copies.iter().enumerate().filter(|(_, c)| matches!(c, Err(libc::ENOENT))).map(|(i, _)| i).collect();
         self.note_missing(parent, absent == up);
@@ -175,6 +175,18 @@ impl Set {
         self.weigh(moment, &present)
     }
 
+    /// What these bricks have under a name. What somebody put on a brick by hand has no identity: it gets that of the other
+    /// copies, else a new one.
+    pub fn ask_name(&self, kids: Kids, parent: Gfid, name: &Bytes) -> Vec<Result<Inode, i32>> {
+        let ask = |fresh| self.ask_inode(kids, &Fop::Lookup { parent, name: name.clone(), fresh });
+        let found = ask(Gfid::default());
+        if !found.iter().any(|f| matches!(f, Err(libc::ENODATA))) {
+            return found;
+        }
+        let known = found.iter().flatten().next().map(|f| f.gfid);
+        ask(known.unwrap_or_else(Gfid::random))
+    }
+
     /// Asks these bricks; one place a brick of the set.
     pub fn ask_inode(&self, kids: Kids, fop: &Fop) -> Vec<Result<Inode, i32>> {
         let mut copies = vec![Err(libc::ENOTCONN); self.shape.len()];
@@ -215,6 +227,10 @@ impl Set {
         let sources = blames.sources(Kind::Entry);
         let split = sources.is_empty() || blames.accused(Kind::Entry).is_empty();
         if !split && (sources - absent).is_empty() && self.shape.suffices(absent | (up - sources)) {
+            if up == self.shape.all() {
+                // What is left of it is taken out of sight; if that fails, the heal of the directory does it.
+                let _ = crate::volume::client::heal::name(self, parent, name);
+            }
             return Err(libc::ENOENT);
         }
         let trusted = |i: usize| split || sources.has(i);
@@ -229,7 +245,7 @@ impl Set {
             return Err(libc::EIO);
         }
         if up == self.shape.all() && crate::volume::client::heal::name(self, parent, name).is_ok() {
-            let copies = self.ask_inode(up, &Fop::Lookup { parent, name: name.clone(), fresh: Gfid::random() });
+            let copies = self.ask_name(up, parent, name);
             let present: Vec<Option<&Inode>> = copies.iter().map(|c| c.as_ref().ok()).collect();
             if present.iter().flatten().next().is_none() {
                 return Err(libc::ENOENT);
