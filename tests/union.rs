@@ -323,3 +323,62 @@ umount mnt
 "#,
     );
 }
+
+/// With `passthrough` the content of an open file on a writable branch is the kernel's affair: it is written and read while
+/// the daemon stands still, others see it, and the branch stays where it is for so long. A file below is copied up as ever.
+#[test]
+fn an_open_file_is_written_past_a_daemon_that_stands_still() {
+    story(
+        "passthrough",
+        r#"
+mkdir b0 b1; echo low > b1/low
+if ! mount -t aufs -o br=b0=rw:b1=ro,passthrough none mnt 2>err; then grep "passthrough: " err; exit; fi
+for p in $(grep -lF "$PWD/mnt" /proc/[0-9]*/cmdline); do
+    p=${p%/cmdline}; [ "$(readlink $p/exe)" = "$(readlink -f $TERRARIUM)" ] && daemon=${p#/proc/}
+done
+exec 7> mnt/new; echo one >&7; exec 8< mnt/new
+kill -STOP $daemon
+timeout 5 sh -c 'echo two >&7; dd bs=99 count=1 <&8' > seen || { kill -CONT $daemon; exit 1; }
+kill -CONT $daemon
+is "past the daemon" "$(cat seen)" "$(printf 'one\ntwo')"
+is "the others see it" "$(cat mnt/new; stat -c %s mnt/new)" "$(printf 'one\ntwo\n8')"
+no mount -o remount,mod:$PWD/b0=ro mnt
+no mount -o remount,del:$PWD/b0 mnt
+exec 7>&- 8<&-
+exec 8< mnt/low; echo more >> mnt/low
+is "an open file below follows its copy" "$(cat <&8)" "$(printf 'low\nmore')"
+exec 8<&-; echo again >> mnt/low
+is "and may be written past it then" "$(cat mnt/low b0/low)" "$(printf 'low\nmore\nagain\nlow\nmore\nagain')"
+is "the lower one stays" "$(cat b1/low)" low
+umount mnt
+mount -t aufs -o br=b1=ro,passthrough none mnt; exec 8< mnt/low
+no mount -o remount,prepend:$PWD/b0=rw mnt
+exec 8<&-; umount mnt
+mount -t aufs -o br=b0:b1 none mnt
+no mount -o remount,passthrough mnt
+umount mnt
+"#,
+    );
+}
+
+/// A file that is open past the daemon stays on its branch: a rename that would take it to another fails as between
+/// file systems, and what is written goes on to be seen.
+#[test]
+fn an_open_file_that_is_written_past_the_daemon_is_not_taken_to_another_branch() {
+    story(
+        "pinned",
+        r#"
+mkdir b0 b1; echo old > b0/target; echo src > b1/source
+if ! mount -t aufs -o br=b0=rw:b1=rw,passthrough none mnt 2>err; then grep "passthrough: " err; exit; fi
+exec 7>> mnt/source
+no python3 -c 'import os; os.rename("mnt/source", "mnt/target")'
+grep -q "cross-device" err
+echo more >&7
+is "the same file" "$(cat mnt/source)" "$(printf 'src\nmore')"
+exec 7>&-
+python3 -c 'import os; os.rename("mnt/source", "mnt/target")'
+is "closed, it goes" "$(cat b0/target)" "$(printf 'src\nmore')"
+umount mnt
+"#,
+    );
+}

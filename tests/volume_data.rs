@@ -106,7 +106,7 @@ impl World {
     }
 
     fn write(&self, gfid: Gfid, text: &str) {
-        self.session.files.write(gfid, 0, &Bytes::copy_from_slice(text.as_bytes()), None).unwrap();
+        self.session.files.write(gfid, 0, &Bytes::copy_from_slice(text.as_bytes())).unwrap();
         self.session.files.sync(gfid, false).unwrap();
         self.session.files.settle(gfid);
     }
@@ -185,7 +185,7 @@ fn without_a_quorum_nothing_works() {
     world.until("the loss is noticed", || files.stat(file).is_err());
     assert_eq!(files.stat(file).map(drop), Err(libc::ENOTCONN));
     assert_eq!(files.read(file, 0, 1, None).map(drop), Err(libc::ENOTCONN));
-    assert_eq!(files.write(file, 0, &Bytes::from_static(b"y"), None).map(drop), Err(libc::ENOTCONN));
+    assert_eq!(files.write(file, 0, &Bytes::from_static(b"y")).map(drop), Err(libc::ENOTCONN));
 }
 
 /// Copies that are all known to be stale take no write, not even when they are a quorum: the good one, which is away, would come
@@ -202,7 +202,7 @@ fn stale_copies_alone_take_no_write() {
     world.write(file, "2 has all");
     world.kill(2);
     world.start(1);
-    let write = || world.session.files.write(file, 0, &Bytes::from_static(b"on 0 and 1"), None);
+    let write = || world.session.files.write(file, 0, &Bytes::from_static(b"on 0 and 1"));
     assert!(write().is_err(), "0 missed a write, and so did 1");
     world.start(2);
     let set = world.session.files.graph().sets[0].clone();

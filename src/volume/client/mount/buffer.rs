@@ -194,7 +194,11 @@ fn take_off<'a>(
 fn carry(session: &Session, piece: &Piece, sync: Option<bool>) {
     let telling = session.teller.resume(piece.told.clone());
     tale::step("write-behind", "way-sends", || vec![("size", piece.data.len().to_string())]);
-    let outcome = session.files.write(piece.gfid, piece.offset, &piece.data, sync).and_then(|iatt| {
+    let written = match sync {
+        None => session.files.write(piece.gfid, piece.offset, &piece.data),
+        Some(alone) => session.files.write_safely(piece.gfid, piece.offset, &piece.data, alone),
+    };
+    let outcome = written.and_then(|iatt| {
         let mode = piece.strips.then(|| super::attr::stripped(&iatt)).flatten();
         let change = Change { mode, ..Change::default() };
         mode.map_or(Ok(()), |_| session.files.setattr(piece.gfid, false, &change).map(drop))

@@ -102,7 +102,7 @@ impl Set {
     }
 
     fn change_data_under(&self, entered: Entered, fops: &[Fop], payload: &Bytes) -> Result<Iatt, i32> {
-        let gfid = entered.lock.gfid;
+        let (gfid, moment) = (entered.lock.gfid, self.moment());
         let calls = self.calls(&entered, |kid| {
             let note = entered.unnoted.has(kid).then(|| Fop::Xattrop(replicate::before(gfid, Kind::Data)));
             note.into_iter().chain(fops.iter().cloned()).collect()
@@ -120,8 +120,11 @@ impl Set {
         };
         let (Ok(on) | Err(on)) = ended;
         self.unread(gfid, self.shape.all() - on);
-        self.forgotten.fetch_add(1, Relaxed);
+        let alone = self.forgotten.fetch_add(1, Relaxed) == moment.1;
         self.changed(gfid);
+        if let (Ok(iatt), true) = (&outcome, alone && on == self.shape.all()) {
+            self.note_figures((moment.0, moment.1 + 1), gfid, iatt);
+        }
         self.leases.leave(&*self.wire, &self.shape, entered, Kind::Data, ended);
         outcome
     }
@@ -213,7 +216,8 @@ impl Set {
             Fop::Make { node, .. } => {
                 let kind = node.mode & libc::S_IFMT;
                 let lock = match kind {
-                    libc::S_IFDIR => Some(lease::names(node.gfid)),
+                    // One that is made anew has its range with it; one that is made again may not be empty.
+                    libc::S_IFDIR if !node.xattrs.is_empty() => Some(lease::names(node.gfid)),
                     libc::S_IFREG if node.xattrs.is_empty() => Some(lease::inode(node.gfid)),
                     _ => None,
                 };
@@ -485,6 +489,9 @@ impl Set {
         let verdict = replicate::verdict(&self.shape, &moved(&answers, good), good);
         let mut outcome = Err(libc::EIO);
         self.moved(dirs, fop, verdict);
+        if let Some(Reply::Inode(inode)) = answers.iter().flatten().find_map(|a| a.last().ok()) {
+            self.changed(inode.gfid);
+        }
         for (entered, (_, names)) in entered.iter().zip(dirs) {
             for (n, name) in names.iter().enumerate() {
                 let noted = !away.is_empty() && n == 0;

@@ -75,7 +75,10 @@ impl Set {
         let most = if self.quick().is_wanted() { super::quick::SMALL } else { 0 };
         let (along, step) = match fop {
             Fop::Lookup { parent, .. } => match self.ahead().step(*parent, moment.0) {
-                Some(after) => (Some(Fop::Ahead { gfid: *parent, after, count: ahead::STEP, most }), Some(*parent)),
+                Some(after) => {
+                    let most = if self.quick().has_room() { most } else { 0 };
+                    (Some(Fop::Ahead { gfid: *parent, after, count: ahead::STEP, most }), Some(*parent))
+                }
                 None => ((most > 0).then_some(Fop::Content { most }), None),
             },
             _ => (None, None),
@@ -93,14 +96,15 @@ impl Set {
             _ if !data.is_empty() => self.keep(moment, inode.gfid, data),
             _ => {}
         }
-        self.believe(moment, up, inode.gfid);
+        self.believe(moment, up, &inode);
         Some(Ok(Found { inode: *inode, needs_heal: false }))
     }
 
     /// No copy accuses another: all may be read.
-    fn believe(&self, moment: (u64, u64), up: Kids, gfid: Gfid) {
+    fn believe(&self, moment: (u64, u64), up: Kids, inode: &Inode) {
         let data = up - self.shape.arbiters;
-        self.remember(moment, gfid, Known { generation: moment.0, data: Ok(data), metadata: Ok(up) });
+        self.remember(moment, inode.gfid, Known { generation: moment.0, data: Ok(data), metadata: Ok(up) });
+        self.note_figures(moment, inode.gfid, &inode.iatt);
     }
 
     /// A name that came along with others, if it did.
@@ -110,7 +114,7 @@ impl Set {
         }
         let moment = self.moment();
         let inode = self.ahead().take(parent, name, moment.0)?;
-        self.believe(moment, up, inode.gfid);
+        self.believe(moment, up, &inode);
         Some(Found { inode, needs_heal: false })
     }
 
@@ -144,10 +148,12 @@ impl Set {
         self.leases.release(&*self.wire, &self.shape, entered);
     }
 
-    /// The figures of a directory that nobody else can have changed, if they are known.
+    /// The figures of a directory that nobody else can have changed, or of a file that were told a moment ago, if they are known.
     pub fn figures(&self, gfid: Gfid) -> Option<Iatt> {
-        self.ready().ok()?;
-        self.leases.seen(&*self.wire, &lease::names(gfid), |seen| seen.figures())?
+        let up = self.ready().ok()?;
+        let sure = self.leases.seen(&*self.wire, &lease::names(gfid), |seen| seen.figures()).flatten();
+        let all_good = up == self.shape.all() && !self.wire.is_blaming();
+        sure.or_else(|| self.told().get(gfid, self.wire.generation()).filter(|_| all_good))
     }
 
     /// An inode by its gfid.

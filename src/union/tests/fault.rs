@@ -1,8 +1,16 @@
 //! Killed, or refused by the branch, at every step of an operation: what is seen afterwards is what was before or what should
 //! be, never half of it.
 
-use super::*;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+
+use super::Tree;
+use super::plain::{Plain, put};
+use super::world::{Quiet, World};
+use crate::union::branch::{Errno, Replace, Result};
+use crate::union::make::New;
 use crate::union::memory::Fault;
+use crate::union::{Union, options};
 
 /// A union in which there is something of each kind, on the upper branch, on the lower one, on both.
 fn world() -> World {

@@ -1,0 +1,98 @@
+//! Policies, full branches, open files, links, and branches that come and go.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use super::Tree;
+use super::plain::{Plain, put};
+use super::world::{Quiet, ROOMY, World};
+use crate::union::branch::{Branch, Errno};
+use crate::union::make::New;
+use crate::union::memory::{MemoryBranch, MemoryFs};
+use crate::union::{Union, names};
+
+#[test]
+fn round_robin_spreads_new_files_over_the_writable_branches() {
+    let world = World::mounted(3, "br=/0=rw:/1=rw:/2=rw,create=rr", |_, _| {});
+    (0..6).for_each(|i| world.make(&format!("/f{i}"), New::File(0o644)).unwrap());
+    for (branch, here) in [("/0", [0, 3]), ("/1", [1, 4]), ("/2", [2, 5])] {
+        assert!(here.iter().all(|i| world.branch_has(branch, &format!("/f{i}"))), "{branch}");
+    }
+}
+
+#[test]
+fn a_full_branch_fails_the_copy_up_and_leaves_nothing_half() {
+    let fs = MemoryFs::new(1, 3);
+    let lower = MemoryFs::new(2, ROOMY).branch();
+    put(&lower, "/f", "ten letters");
+    let branches = BTreeMap::from([("/0".to_owned(), fs.branch()), ("/1".to_owned(), lower)]);
+    let told = Quiet::default();
+    let world = World { union: Union::new("/mnt", Box::new(told.clone())), branches, told };
+    world.remount("append:/0=rw,append:/1").unwrap();
+    assert_eq!(world.write("/f", b"y"), Err(Errno::ENOSPC));
+    assert_eq!(world.snapshot()["/f"], "File 644 \"ten letters\"");
+    let left: Vec<OsString> =
+        world.branches["/0"].list(&world.branches["/0"].root()).unwrap().into_iter().map(|e| e.name).collect();
+    let bookkeeping = [names::BASE, names::PLINK, names::ORPHAN];
+    assert!(left.iter().all(|n| bookkeeping.iter().any(|b| n == b)), "left over: {left:?}");
+}
+
+#[test]
+fn an_open_file_goes_on_after_its_name_is_gone_and_can_still_be_written() {
+    let world = World::mounted(2, "br=/0:/1", |i, b| {
+        if i == 1 {
+            put(b, "/f", "lower")
+        }
+    });
+    let node = world.union.walk("/f").unwrap();
+    world.unlink("/f").unwrap();
+    let mut buffer = [0; 16];
+    assert_eq!(world.union.read(&node, &mut buffer, 0), Ok(5));
+    assert_eq!(world.union.write(&node, b"still", 0), Ok(5), "it is copied to a file without a name");
+    assert_eq!(world.union.read(&node, &mut buffer, 0), Ok(5));
+    assert_eq!(&buffer[..5], b"still");
+    assert_eq!(Plain(world.branches["/1"].clone()).snapshot()["/f"], "File 644 \"lower\"");
+}
+
+#[test]
+fn hard_links_stay_one_file_across_a_copy_up() {
+    let prepare = |i: usize, b: &MemoryBranch| {
+        if i == 1 {
+            put(b, "/a", "lower");
+            Plain(b.clone()).link("/a", "/b").unwrap();
+        }
+    };
+    let world = World::mounted(2, "br=/0:/1", prepare);
+    world.write("/a", b"UPPER").unwrap();
+    let snapshot = world.snapshot();
+    assert_eq!(
+        (&snapshot["/a"], &snapshot["/b"]),
+        (&"File 644 \"UPPER\"".to_owned(), &"File 644 \"UPPER\"".to_owned())
+    );
+    assert_eq!(world.union.walk("/a").unwrap().ino, world.union.walk("/b").unwrap().ino);
+    world.union.flush_plinks();
+    let upper = Plain(world.branches["/0"].clone()).snapshot();
+    assert_eq!(upper["/b"], "File 644 \"UPPER\"", "flushed, the other name is a real link");
+    let apart = World::mounted(2, "br=/0:/1,noplink", prepare);
+    apart.write("/a", b"UPPER").unwrap();
+    assert_eq!(apart.snapshot()["/b"], "File 644 \"lower\"", "noplink: the copy-up breaks the link");
+}
+
+#[test]
+fn branches_come_and_go_on_a_live_union() {
+    let world = World::mounted(3, "br=/0:/1", |i, b| put(b, &format!("/f{i}"), "x"));
+    assert!(world.union.walk("/f2").is_err());
+    world.remount("append:/2").unwrap();
+    let held = world.union.walk("/f2").unwrap();
+    assert_eq!(world.remount("del:/2").unwrap_err().errno, Errno::EBUSY, "a file of it is held");
+    world.union.forget(held.ino, 1);
+    world.remount("del:/2").unwrap();
+    assert!(world.union.walk("/f2").is_err());
+    world.remount("del:/nowhere").unwrap_err();
+    assert_eq!(world.remount("add:7:/2").unwrap_err().errno, Errno::EDOM);
+    world.remount("append:/1").unwrap();
+    assert_eq!(world.union.members().len(), 2, "a directory that is a branch already changes nothing");
+    world.remount("mod:/1=rw,mod:/0=ro").unwrap();
+    world.write("/f1", b"y").unwrap();
+    assert!(!world.branch_has("/0", "/f1"), "written where it is");
+}
