@@ -234,7 +234,7 @@ fn from_base64(text: &str) -> Option<Vec<u8>> {
         (four.len() > 1).then(|| word[1..four.len()].to_vec())
     };
     let parts: Option<Vec<Vec<u8>>> = letters.chunks(4).map(four).collect();
-    (text.len() % 4 == 0).then_some(parts?.concat())
+    text.len().is_multiple_of(4).then_some(parts?.concat())
 }
 
 /// `setfattr`.

@@ -23,7 +23,7 @@ use crate::volume::hosts::resolve;
 /// How long until a lost connection is tried again.
 const AGAIN: Duration = Duration::from_millis(100);
 /// How long a peer that is reached may take to say what it has.
-const FIRST_WORD: Duration = Duration::from_secs(5);
+const FIRST_WORD: Duration = Duration::from_secs(2);
 /// How long a probe waits until the new peer is connected.
 const JOINED: Duration = Duration::from_secs(2);
 

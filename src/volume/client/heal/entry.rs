@@ -182,7 +182,7 @@ pub fn settle_name(set: &Set, dir: Gfid, name: &Bytes, choice: Choice) -> Result
 
 /// Makes a name on one copy as another one has it. What is new there is marked first, so that attributes and contents follow.
 fn make(set: &Set, from: usize, to: usize, dir: Gfid, name: &Bytes, inode: &Inode) -> Result<(), i32> {
-    if let Some(mark) = replicate::newborn(&set.shape, inode.gfid, inode.iatt.is_dir(), Kids::one(to)) {
+    if let Some(mark) = replicate::newborn(&set.shape, inode.gfid, inode.iatt.kind(), Kids::one(to)) {
         set.wire.ask(Kids::one(from), &[Fop::Xattrop(mark)])[0].1.outcome()?;
     }
     let target = if inode.iatt.kind() == libc::S_IFLNK {
