@@ -46,7 +46,7 @@ impl Fs {
     pub(super) fn stat(&self, ino: INodeNo) -> Result<FileAttr, i32> {
         let gfid = self.gfid(ino)?;
         self.0.buffers.flush(gfid)?;
-        Ok(self.figures(gfid, &self.0.session.files.figures(gfid)?))
+        Ok(self.figures(gfid, &self.0.session.files.figures(gfid).map_err(stale)?))
     }
 
     pub(super) fn node(&self, req: &Request, mode: u32, rdev: u32, target: Bytes) -> Node {
