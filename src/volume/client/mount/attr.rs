@@ -67,6 +67,12 @@ pub fn attr(number: u64, iatt: &Iatt) -> FileAttr {
     }
 }
 
+/// Another mount removed what the kernel knows by a name, and the kernel has not heard of it yet: told so (ESTALE), it looks the name up
+/// once more by itself, and makes a new file where one may be made.
+pub fn stale(errno: i32) -> i32 {
+    if errno == libc::ENOENT { libc::ESTALE } else { errno }
+}
+
 /// The mode of a file that somebody else than root wrote to or cut, if that takes its set-user-id and set-group-id bits away.
 pub fn stripped(iatt: &Iatt) -> Option<u32> {
     let runs_as_group = iatt.mode & (libc::S_ISGID | libc::S_IXGRP) == libc::S_ISGID | libc::S_IXGRP;

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use bytes::Bytes;
 use fuser::{FileAttr, FopenFlags, INodeNo, LockOwner, OpenFlags};
 
+use super::attr::stale;
 use super::fs::Fs;
 use crate::volume::client::session::Notice;
 use crate::volume::client::tale::{self, Telling};
@@ -18,7 +19,7 @@ impl Fs {
         self.0.inodes.open(ino.0);
         if flags.0 & libc::O_TRUNC != 0 {
             self.0.buffers.flush(known.gfid)?;
-            let cut = self.0.session.files.truncate(known.gfid, 0)?;
+            let cut = self.0.session.files.truncate(known.gfid, 0).map_err(stale)?;
             self.strip(known.gfid, &cut, strips)?;
         }
         Ok(self.caching(ino))

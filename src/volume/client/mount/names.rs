@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use bytes::Bytes;
 use fuser::{FileAttr, INodeNo, RenameFlags, Request};
 
-use super::attr::{attr, now, stripped};
+use super::attr::{attr, now, stale, stripped};
 use super::fs::Fs;
 use super::inodes::name as blob;
 use crate::volume::client::tale::{self, Telling};
@@ -46,7 +46,7 @@ impl Fs {
     pub(super) fn stat(&self, ino: INodeNo) -> Result<FileAttr, i32> {
         let gfid = self.gfid(ino)?;
         self.0.buffers.flush(gfid)?;
-        Ok(self.figures(gfid, &self.0.session.files.figures(gfid)?))
+        Ok(self.figures(gfid, &self.0.session.files.figures(gfid).map_err(stale)?))
     }
 
     pub(super) fn node(&self, req: &Request, mode: u32, rdev: u32, target: Bytes) -> Node {
@@ -92,13 +92,13 @@ impl Fs {
         }
         let mut iatt = None;
         if let Some(size) = size {
-            let cut = files.truncate(known.gfid, size)?;
+            let cut = files.truncate(known.gfid, size).map_err(stale)?;
             change.mode = change.mode.or(strips.then(|| stripped(&cut)).flatten());
             iatt = Some(cut);
         }
         if change != Change::default() {
             let change = Change { ctime: Some(now()), ..change };
-            let after = files.setattr(known.gfid, known.is_dir, &change)?;
+            let after = files.setattr(known.gfid, known.is_dir, &change).map_err(stale)?;
             // Attributes come from any copy; the size from one with contents.
             let size = iatt.map_or_else(|| files.stat(known.gfid).map(|f| f.inode.iatt.size), |i| Ok(i.size))?;
             iatt = Some(Iatt { size, ..after });
