@@ -106,7 +106,7 @@ impl World {
     }
 
     fn write(&self, gfid: Gfid, text: &str) {
-        self.session.files.write(gfid, 0, &Bytes::copy_from_slice(text.as_bytes()), None).unwrap();
+        self.session.files.write(gfid, 0, &Bytes::copy_from_slice(text.as_bytes())).unwrap();
         self.session.files.sync(gfid, false).unwrap();
         self.session.files.settle(gfid);
     }
@@ -185,7 +185,7 @@ fn without_a_quorum_nothing_works() {
     world.until("the loss is noticed", || files.stat(file).is_err());
     assert_eq!(files.stat(file).map(drop), Err(libc::ENOTCONN));
     assert_eq!(files.read(file, 0, 1, None).map(drop), Err(libc::ENOTCONN));
-    assert_eq!(files.write(file, 0, &Bytes::from_static(b"y"), None).map(drop), Err(libc::ENOTCONN));
+    assert_eq!(files.write(file, 0, &Bytes::from_static(b"y")).map(drop), Err(libc::ENOTCONN));
 }
 
 /// Copies that are all known to be stale take no write, not even when they are a quorum: the good one, which is away, would come
@@ -202,7 +202,7 @@ fn stale_copies_alone_take_no_write() {
     world.write(file, "2 has all");
     world.kill(2);
     world.start(1);
-    let write = || world.session.files.write(file, 0, &Bytes::from_static(b"on 0 and 1"), None);
+    let write = || world.session.files.write(file, 0, &Bytes::from_static(b"on 0 and 1"));
     assert!(write().is_err(), "0 missed a write, and so did 1");
     world.start(2);
     let set = world.session.files.graph().sets[0].clone();
@@ -236,4 +236,21 @@ fn a_stale_name_that_is_moved_is_healed() {
         (0..3).all(|slot| read(&world.disk(slot).join("to/moved")) == "new")
     });
     assert!((0..3).all(|slot| !world.disk(slot).join("name").exists() && !world.disk(slot).join("new").exists()));
+}
+
+/// A copy that lost its identity (or was put there by hand) gets that of the others, not one of its own.
+#[test]
+fn a_copy_without_identity_gets_that_of_the_others() {
+    let world = World::new(3, 3);
+    let file = world.make(Gfid::ROOT, "f", FILE);
+    world.write(file, "the same");
+    let own = world.disk(1).join("f");
+    std::fs::remove_file(&own).unwrap();
+    std::fs::remove_file(world.disk(1).join(file.handle())).unwrap();
+    std::fs::write(&own, "the same").unwrap();
+    let set = world.session.files.graph().sets[0].clone();
+    let name = Bytes::from_static(b"f");
+    let found = set.ask_name(set.shape.all(), Gfid::ROOT, &name);
+    assert!(found.iter().all(|copy| copy.as_ref().is_ok_and(|c| c.gfid == file)), "{found:?}");
+    assert!(world.disk(1).join(file.handle()).exists());
 }

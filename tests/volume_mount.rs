@@ -105,6 +105,71 @@ soon bash -c '[ -z "$(ls b0/.glusterfs/unlink | grep -v :)" ]'
     );
 }
 
+/// A mount that made a directory, or learned its names, says by itself what is not there; what another mount makes, moves or
+/// removes there is seen at once all the same, and so are the directory's figures.
+#[test]
+fn what_is_known_of_a_directory_is_never_stale() {
+    story(
+        3,
+        &[],
+        r#"
+mkdir a/d b/e
+for i in {1..20}; do echo $i > a/d/f$i; echo $i > a/e/f$i; no stat a/d/new$i; no stat a/e/new$i; done
+for i in {1..20}; do
+    echo $i > b/d/new$i; is made "$(cat a/d/new$i)" $i
+    mkdir b/e/new$i; is made "$(stat -c %F a/e/new$i)" directory
+    mv b/d/f$i b/e/g$i; is moved "$(cat a/e/g$i)" $i
+    no cat a/d/f$i
+    rm b/d/new$i; echo again > a/d/new$i; is again "$(cat b/d/new$i)" again
+done
+no rmdir a/e; is links "$(stat -c %h a/e)" 22
+touch -d 2001-02-03 b/d; soon bash -c '[ "$(stat -c %y a/d | cut -c-10)" = 2001-02-03 ]'
+touch a/d/last; is time "$(stat -c %y a/d)" "$(stat -c %y b/d)"
+chmod 700 b/d; soon bash -c '[ "$(stat -c %a a/d)" = 700 ]'
+touch a/d/more; is mode "$(stat -c %a a/d)" 700
+"#,
+    );
+}
+
+/// Names that are asked for one after the other come along with those before them, contents too; they are right, and what changes
+/// after they came is seen.
+#[test]
+fn names_that_come_along_are_right() {
+    story(
+        3,
+        &[],
+        r#"
+mkdir a/d; for i in {1..600}; do echo $i > a/d/f$i; done
+mnt s
+for i in {1..300}; do is read "$(cat s/d/f$i)" $i; done
+for i in {301..320}; do rm a/d/f$i; echo other $i > a/d/f$i; done
+sleep .01; for i in {301..320}; do soon grep -q other s/d/f$i; done
+for i in {321..600}; do is size "$(stat -c %s s/d/f$i)" 4; done
+ln s/d/f400 s/d/h; is links "$(stat -c %h s/d/f400)" 2; rm s/d/h; is links "$(stat -c %h s/d/f400)" 1
+mv s/d/f401 s/d/h; is moved "$(cat s/d/h)" 401; no stat s/d/f401
+"#,
+    );
+}
+
+/// Writing to a file and cutting it takes its set-user-id bit away, unless it is root who does it.
+#[test]
+fn a_stranger_takes_the_user_id_bit_away() {
+    story(
+        3,
+        &[],
+        r#"
+chmod 755 .; touch a/f
+stranger() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
+for change in 'echo x >> a/f' 'echo y 1<> a/f' 'truncate -s 3 a/f' ': > a/f' 'fallocate -l 100 a/f'; do
+    chmod 6777 a/f; stranger bash -c "$change"; soon bash -c '[ $(stat -c %a a/f) = 777 ]'
+    is "$change" "$(stat -c %a b0/f)" 777
+    chmod 6777 a/f; bash -c "$change"; is "$change by root" "$(stat -c %a b0/f)" 6777
+done
+chmod 6777 a/f; chown 65534 a/f; is owner "$(stat -c %a b0/f)" 777
+"#,
+    );
+}
+
 /// Locks of processes hold between mounts, are waited for, and end with their process.
 #[test]
 fn locks_hold_between_mounts() {

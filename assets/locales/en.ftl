@@ -27,6 +27,7 @@ guide-goal = Goal
 guide-hint = Hint { $n }
 guide-predict = Predict { $n }
 guide-predict-how = Enter: answer, before you try it
+guide-predict-again = It came out otherwise. Enter: answer anew
 guide-predict-open = Answered. What happens will tell.
 guide-go-on = Press n for the next step.
 guide-finished = That was the last step of this lab. q goes back to the list.

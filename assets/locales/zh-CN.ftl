@@ -27,6 +27,7 @@ guide-goal = 目标
 guide-hint = 提示 { $n }
 guide-predict = 预测 { $n }
 guide-predict-how = 动手之前，按 Enter 先作答
+guide-predict-again = 实际结果不是这样。按 Enter 重新作答
 guide-predict-open = 已作答，结果会给出答案。
 guide-go-on = 按 n 进入下一步。
 guide-finished = 这是本实验的最后一步。按 q 回到列表。

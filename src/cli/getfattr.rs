@@ -217,6 +217,26 @@ fn base64(bytes: &[u8]) -> String {
     out
 }
 
+/// The bytes of a text in base64; `None` if it is none.
+fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let digit = |letter: u8| match letter {
+        b'A'..=b'Z' => Some(letter - b'A'),
+        b'a'..=b'z' => Some(letter - b'a' + 26),
+        b'0'..=b'9' => Some(letter - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let letters = text.trim_end_matches('=').as_bytes();
+    let four = |four: &[u8]| -> Option<Vec<u8>> {
+        let word = four.iter().try_fold(0_u32, |word, letter| Some(word << 6 | u32::from(digit(*letter)?)))?;
+        let word = (word << (6 * (4 - four.len()))).to_be_bytes();
+        (four.len() > 1).then(|| word[1..four.len()].to_vec())
+    };
+    let parts: Option<Vec<Vec<u8>>> = letters.chunks(4).map(four).collect();
+    text.len().is_multiple_of(4).then_some(parts?.concat())
+}
+
 /// `setfattr`.
 pub fn set(args: &[OsString]) -> ExitCode {
     let options: Set = match super::parse("setfattr", args) {
@@ -246,11 +266,11 @@ pub fn set(args: &[OsString]) -> ExitCode {
     code
 }
 
-/// A value as it is typed: `0x…`, `"…"`, or plain.
+/// A value as it is typed: `0x…`, `0s…`, `"…"`, or plain.
 fn decoded(typed: &[u8]) -> Result<Vec<u8>, String> {
     let text = String::from_utf8_lossy(typed);
-    if text.starts_with("0s") {
-        return Err("values in base64 (0s…) are not taken here: write them as 0x…".into());
+    if let Some(text) = text.strip_prefix("0s").or_else(|| text.strip_prefix("0S")) {
+        return from_base64(text).ok_or_else(|| format!("bad input encoding: 0s{text}"));
     }
     if let Some(hex) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         let byte = |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|p| u8::from_str_radix(p, 16).ok());
@@ -339,6 +359,9 @@ mod tests {
         assert_eq!(decoded(b"0x00ff"), Ok(vec![0, 255]));
         assert_eq!(decoded(b"\"a b\""), Ok(b"a b".to_vec()));
         assert_eq!(decoded(b"gv0-client-1"), Ok(b"gv0-client-1".to_vec()));
+        assert_eq!(decoded(b"0sZm9vYmE="), Ok(b"fooba".to_vec()));
+        assert_eq!(decoded(b"0sAQ=="), Ok(vec![1]));
+        assert!(decoded(b"0sAQ=").is_err() && decoded(b"0sA!==").is_err());
         assert!(decoded(b"0xabc").is_err() && decoded(b"0xzz").is_err());
     }
 }

@@ -18,7 +18,7 @@ use crate::volume::client::manager::Source;
 use crate::volume::client::role;
 
 #[derive(Parser, Debug, Clone)]
-#[command(name = "glusterfs", about = "Mount a volume, heal it, or move its files")]
+#[command(name = "glusterfs", args_override_self = true, about = "Mount a volume, heal it, or move its files")]
 struct Arguments {
     /// What to be: fuse, glustershd, rebalance
     #[arg(long, default_value = "fuse")]
@@ -154,7 +154,8 @@ fn background(args: &[OsString]) -> std::io::Result<()> {
     std::os::unix::process::CommandExt::arg0(&mut command, "glusterfs");
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     command.args(["--no-daemon".into(), format!("--ready-fd={}", inherited.as_raw_fd())]).args(args);
-    let log = std::env::var_os("TERRARIUM_MOUNT_LOG").and_then(|p| std::fs::File::create(p).ok());
+    let log = std::env::var_os("TERRARIUM_MOUNT_LOG");
+    let log = log.and_then(|path| std::fs::OpenOptions::new().create(true).append(true).open(path).ok());
     let log = log.map_or_else(Stdio::null, Stdio::from);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
     drop((writer, inherited));

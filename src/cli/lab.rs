@@ -20,9 +20,13 @@ pub fn main(args: &[OsString]) -> ExitCode {
             super::say(&help());
             ExitCode::SUCCESS
         }
-        ["on", server, ..] => on(server, &args[2..]),
+        ["on", server, _, ..] => on(server, &args[2..]),
         ["union", ref rest @ ..] => union(rest),
         ["hash", ref rest @ ..] => super::lab_hash::main(rest),
+        ["on", ..] => {
+            eprintln!("lab: usage: on SERVER COMMAND…");
+            ExitCode::from(2)
+        }
         _ => command(&words, json),
     }
 }
@@ -41,7 +45,8 @@ fn command(words: &[&str], json: bool) -> ExitCode {
     let command = match Command::parse(words) {
         Ok(command) => command,
         Err(malformed) => {
-            eprintln!("lab: {malformed}");
+            let own = if VERBS.iter().any(|(verb, _)| *verb == words[0]) { "" } else { " on union hash" };
+            eprintln!("lab: {malformed}{own}");
             return ExitCode::from(2);
         }
     };
@@ -99,11 +104,24 @@ fn plain_status(status: &Value) -> String {
         let [name, term, voted, commit, applied, last, pid] = cells;
         text += &format!("{name:<5} {role:<10} {term:>5} {voted:<8} {commit:>7} {applied:>8} {last:>7} {pid:>5}\n");
     }
+    text += &plain_processes(status);
     text += &plain_containers(status);
     for link in status["links"].as_array().into_iter().flatten() {
         text += &format!("link {} > {}: {}\n", word(&link["from"]), word(&link["to"]), rule(link));
     }
     text
+}
+
+/// The processes that have no table of their own: bricks, managers, mounts.
+fn plain_processes(status: &Value) -> String {
+    let all = status["processes"].as_array().into_iter().flatten();
+    let lines = all.filter(|p| p["role"] != "node" && p["role"] != "container").map(|p| {
+        let state = p["state"].as_str().map_or_else(|| word(&p["state"]["ended"]), str::to_owned);
+        format!("{:<32} {:<10} {:>6}  {state}\n", word(&p["name"]), word(&p["role"]), word(&p["pid"]))
+    });
+    let lines: String = lines.collect();
+    let head = format!("{:<32} {:<10} {:>6}  {}\n", "PROCESS", "ROLE", "PID", "STATE");
+    if lines.is_empty() { lines } else { head + &lines }
 }
 
 fn plain_containers(status: &Value) -> String {

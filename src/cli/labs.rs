@@ -139,6 +139,9 @@ fn list(course: &Course, as_json: bool) -> ExitCode {
 }
 
 fn lint_one(file: &Path, args: &Args) -> ExitCode {
+    if !file.exists() {
+        return fail("lab lint", &format!("{}: no such file or folder", file.display()), INVALID);
+    }
     let folder = if file.is_dir() { file } else { file.parent().unwrap_or(Path::new(".")) };
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.into());
     match Lab::from_folder(&folder) {

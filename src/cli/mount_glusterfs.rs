@@ -233,14 +233,14 @@ fn get_spec(mut stream: TcpStream, host: &str, volume: &str) -> io::Result<Resul
     decode(&reply.body)
 }
 
-fn spawn(plan: &Plan, log: &Path) -> io::Result<Child> {
-    log.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-    let log = OpenOptions::new().create(true).append(true).open(log)?;
+fn spawn(plan: &Plan, path: &Path) -> io::Result<Child> {
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+    let log = OpenOptions::new().create(true).append(true).open(path)?;
     let mut command = Command::new(crate::sandbox::own_exe().map_err(io::Error::other)?);
     command.arg0("glusterfs").args(["--process-name", "fuse"]);
     command.args(plan.servers.iter().map(|host| format!("--volfile-server={host}")));
     command.arg(format!("--volfile-id=/{}", plan.volume)).args(&plan.flags);
-    command.arg(&plan.target).process_group(0);
+    command.arg(&plan.target).process_group(0).env("TERRARIUM_MOUNT_LOG", path);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()
 }
 

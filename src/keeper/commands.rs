@@ -115,9 +115,27 @@ impl Keeper {
         links: &crate::world::command::Links,
         change: impl Fn(&mut crate::world::event::LinkRule),
     ) -> Result<Value, Refusal> {
+        self.known(links)?;
         self.set_rules(links, change);
         self.retune().await;
         Ok(Value::Null)
+    }
+
+    /// Refuses a name that no machine and no process has.
+    fn known(&self, links: &crate::world::command::Links) -> Result<(), Refusal> {
+        let is_known = |name: &Name| {
+            machines::address(name).is_some()
+                || self.see(|world| world.processes.contains_key(name))
+                || self.role_pid(name).is_ok()
+        };
+        match links.named().into_iter().find(|name| !is_known(name)) {
+            Some(name) => Err(format!(
+                "there is no machine or process {name}; there are n1 to n{}, server1 to server{}, and what `lab status` shows",
+                machines::NODES,
+                machines::SERVERS
+            )),
+            None => Ok(()),
+        }
     }
 
     async fn set_clock(self: &Rc<Self>, speed: f64, frozen: bool) -> Result<Value, Refusal> {

@@ -271,11 +271,7 @@ impl Keeper {
             let machines = world.processes.iter().filter(|(_, p)| p.role != "server").map(|(name, _)| name.clone());
             machines.collect::<Vec<_>>()
         });
-        match links {
-            Links::All => {}
-            Links::Between(a, b) => names.extend(a.iter().chain(b).cloned()),
-            Links::Arrow(from, to) => names.extend([from.clone(), to.clone()]),
-        }
+        names.extend(links.named().into_iter().cloned());
         names.sort();
         names.dedup();
         names

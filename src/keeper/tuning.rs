@@ -2,7 +2,7 @@
 //!
 //! A link that nobody touches and nobody watches is a direct connection and costs nothing. As soon as somebody watches,
 //! a link has a rule, or time runs slower than the paper's or stands still, every machine is asked to send by way of the
-//! switch and to report each step. Clients of a volume move far more bytes: they pass the switch only while a link has a rule.
+//! switch and to report each step. Clients of a volume move far more bytes: they, and managers, pass the switch only while a link has a rule.
 
 use std::rc::Rc;
 
@@ -16,8 +16,8 @@ pub struct Tuning {
     ruled: bool,
 }
 
-/// The kinds of role that talk to bricks.
-const CLIENTS: [&str; 2] = ["client", "glustershd"];
+/// The kinds of role that talk to bricks, and to each other's managers.
+const OF_VOLUMES: [&str; 3] = ["client", "glustershd", "glusterd"];
 
 impl Keeper {
     fn is_observed(&self) -> bool {
@@ -36,7 +36,7 @@ impl Keeper {
         }
         let ruled = self.is_ruled();
         if std::mem::replace(&mut self.tuning.borrow_mut().ruled, ruled) != ruled {
-            let clients = CLIENTS.into_iter().flat_map(|kind| self.roles_of(kind));
+            let clients = OF_VOLUMES.into_iter().flat_map(|kind| self.roles_of(kind));
             let routed = clients.map(|name| async move { self.route_client(&name, ruled).await });
             futures::future::join_all(routed).await;
         }
@@ -76,7 +76,7 @@ impl Keeper {
                 let _ = keeper.ask(&name, Ask::Freeze(frozen)).await;
                 told = Some((speed, frozen));
             }
-            if CLIENTS.into_iter().any(|kind| keeper.roles_of(kind).contains(&name)) {
+            if OF_VOLUMES.into_iter().any(|kind| keeper.roles_of(kind).contains(&name)) {
                 let (observed, ruled) = keeper.tuned();
                 keeper.route_client(&name, ruled).await;
                 return keeper.watch_client(name, observed).await;

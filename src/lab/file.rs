@@ -20,9 +20,14 @@ use super::fact::Fact;
 use super::text::{Lang, Text};
 use super::vars::Choice;
 
+/// `:LINE:COLUMN`; nothing for a file as a whole.
+fn place(line: usize, column: usize) -> String {
+    if line == 0 { String::new() } else { format!(":{line}:{column}") }
+}
+
 /// What is wrong with a lab file, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}:{column}: {what}")]
+#[error("{file}{}: {what}", place(*.line, *.column))]
 pub struct Bad {
     /// The file, as it can be opened.
     pub file: String,

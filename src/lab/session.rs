@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::action::act_all;
-use super::check::{Eyes, Finding};
+use super::check::{Check, Eyes, Finding, Kind};
 use super::course::{Lab, Step};
 use super::progress::{self, Progress, Record, State};
 use super::select::Scene;
@@ -104,10 +104,17 @@ pub struct QuestionLine {
     pub choices: Vec<(String, String)>,
     /// The student's choice so far.
     pub chosen: Option<String>,
+    /// Whether the last check saw it come out otherwise; then it may be answered anew.
+    pub missed: bool,
     /// What happened; after the step is passed.
     pub truth: Option<String>,
     /// Why; after the step is passed.
     pub because: String,
+}
+
+/// Whether a check is that of this question.
+fn asks(check: &Check, question: &str) -> bool {
+    matches!(&check.kind, Kind::Predicted(asked) if asked.0 == question)
 }
 
 impl View {
@@ -190,10 +197,18 @@ impl View {
             ask: self.fill(q.ask.get(lang)),
             choices: q.choices(&nodes, lang).into_iter().map(|(c, text)| (c, self.fill(&text))).collect(),
             chosen: answers.and_then(|a| Some(a.get(&q.id)?.choice.clone())),
+            missed: self.missed(&q.id),
             truth: self.truths.get(&q.id).cloned(),
             because: self.truths.get(&q.id).map_or(String::new(), |_| self.fill(q.because.get(lang))),
         };
         self.step().predict.iter().map(line).collect()
+    }
+
+    /// Whether the last check saw that it came out otherwise than this question was answered.
+    fn missed(&self, question: &str) -> bool {
+        let mut probes = self.step().checks.iter().zip(&self.probes);
+        let wrong = |probe: &Probe| matches!(probe, Probe::Found(f) if f.saw.key == "predicted.wrong");
+        probes.any(|(check, probe)| asks(check, question) && wrong(probe))
     }
 
     /// The text with the student's own values and the machines of when the step began in its holes.
@@ -491,6 +506,10 @@ impl Worker {
     fn answer(&mut self, question: &str, choice: String) {
         if self.view.step().predict.iter().any(|q| q.id == question) {
             self.progress.answer(&self.id(), question, choice);
+            let asked = self.view.step().checks.iter().position(|check| asks(check, question));
+            if let Some(probe) = asked.and_then(|at| self.view.probes.get_mut(at)) {
+                *probe = Probe::Waiting;
+            }
             self.publish();
         }
     }

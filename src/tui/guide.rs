@@ -109,6 +109,8 @@ pub struct Question {
     pub choices: Vec<String>,
     /// The chosen one, from 0.
     pub chosen: Option<usize>,
+    /// Whether the last check saw it come out otherwise; then it may be answered anew.
+    pub missed: bool,
     /// Whether it was right, once that is known.
     pub right: Option<bool>,
     /// What happened, as a choice in words, once that is known.
@@ -121,5 +123,10 @@ impl Guide {
     /// The first question without an answer.
     pub fn open_question(&self) -> Option<usize> {
         self.questions.iter().position(|q| q.chosen.is_none())
+    }
+
+    /// The question that may be answered now: the first without an answer, else the first that came out otherwise.
+    pub fn question_to_answer(&self) -> Option<usize> {
+        self.open_question().or_else(|| self.questions.iter().position(|q| q.missed))
     }
 }

@@ -185,9 +185,9 @@ impl Ui {
         layout::of(self, world)
     }
 
-    /// The pane beside the guide where there is room for one.
+    /// The pane beside the guide where there is room for one: no picture that has nothing to show.
     pub fn live(&self, world: &World) -> PaneId {
-        self.wanted.or_else(|| order(world, self.guide.picture).get(1).copied()).unwrap_or(PaneId::Shell)
+        self.wanted.or_else(|| order(world, None).get(1).copied()).unwrap_or(PaneId::Shell)
     }
 
     /// The width and height of a pane's inside; zeros if it is not shown.

@@ -126,7 +126,7 @@ fn hints(scene: &Scene<'_>) -> Vec<(String, String)> {
         Place::Opening(_) => {}
         Place::Lab(_) => {
             let next = if ui.guide.passed { Verb::Next } else { Verb::Hint };
-            if ui.focus == PaneId::Guide && ui.guide.open_question().is_some() {
+            if ui.focus == PaneId::Guide && ui.guide.question_to_answer().is_some() {
                 hints.push((key_of(Verb::Enter).unwrap_or_default(), scene.tr("short-answer")));
             }
             let pane: &[Verb] = match ui.focus {

@@ -65,7 +65,8 @@ fn may_break(before: char, after: char) -> bool {
     before == ' ' || wide(before) || wide(after)
 }
 
-/// The columns before the text of a list's item (`- `, `1. `) or of an indented line.
+/// The columns before the text of a list's item (`- `, `1. `) or of an indented line; a command, which is indented by four,
+/// goes on a little further in, for it is one line.
 fn hang(glyphs: &[Glyph]) -> usize {
     let text: String = glyphs.iter().map(|g| g.0).take(8).collect();
     let blank = text.len() - text.trim_start().len();
@@ -75,6 +76,7 @@ fn hang(glyphs: &[Glyph]) -> usize {
         Some((number, _)) if number.ends_with('.') && number[..number.len() - 1].parse::<u32>().is_ok() => {
             number.len() + 1
         }
+        _ if blank == 4 => 2,
         _ => 0,
     };
     blank + marker
@@ -101,6 +103,12 @@ mod tests {
 
     fn wrapped(text: &str, width: usize) -> Vec<String> {
         wrap(&Line::from(text.to_owned()), width).iter().map(ToString::to_string).collect()
+    }
+
+    /// What is one command does not look like two.
+    #[test]
+    fn a_command_goes_on_further_in() {
+        assert_eq!(wrapped("    mount -t aufs none", 14), ["    mount -t ", "      aufs ", "      none"]);
     }
 
     /// English breaks at blanks; a word that is too long is cut.

@@ -131,8 +131,11 @@ impl<B: Branch> Union<B> {
             if same && !fresh {
                 return Ok(false);
             }
-            let how = if same { "is a branch already" } else { "lies in, above or on top of the branch" };
-            return Err(Refused::new(Errno::EINVAL, format!("{} {how} {}", candidate.path, clash.path)));
+            let why = match same {
+                true => format!("{} is a branch already", clash.path),
+                false => format!("{} lies in, above or on top of the branch {}", candidate.path, clash.path),
+            };
+            return Err(Refused::new(Errno::EINVAL, why));
         }
         if members.len() >= MAX_BRANCHES {
             return Err(Refused::new(Errno::ENOSPC, format!("a union has at most {MAX_BRANCHES} branches")));

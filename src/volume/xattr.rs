@@ -32,7 +32,7 @@ pub const GFID2PATH: &str = "trusted.gfid2path.";
 /// Whether a key belongs to the volume itself, so that neither listing nor changing it is for users of a mount.
 pub fn is_internal(key: &[u8]) -> bool {
     let known = |rest: &[u8]| [&b"gfid"[..], b"afr.", b"glusterfs."].iter().any(|p| rest.starts_with(p));
-    key.starts_with(b"trusted.") || key.strip_prefix(b"user.").is_some_and(known)
+    [&b"trusted."[..], b"user."].iter().any(|space| key.strip_prefix(*space).is_some_and(known))
 }
 
 /// The key under which a name of a file is recorded: `trusted.gfid2path.` and the xxhash of `<parent>/<name>`.
@@ -206,10 +206,10 @@ mod tests {
     /// What a mount hides, in both spellings; what people set themselves stays visible.
     #[test]
     fn the_volumes_own_keys_are_hidden() {
-        for key in ["trusted.gfid", "user.gfid", "user.afr.dirty", "user.glusterfs.dht", "trusted.anything"] {
+        for key in ["trusted.gfid", "user.gfid", "user.afr.dirty", "user.glusterfs.dht"] {
             assert!(is_internal(key.as_bytes()), "{key}");
         }
-        for key in ["user.comment", "security.selinux", "user.after"] {
+        for key in ["user.comment", "security.selinux", "user.after", "trusted.anything"] {
             assert!(!is_internal(key.as_bytes()), "{key}");
         }
     }

@@ -225,6 +225,17 @@ impl fmt::Display for Command {
     }
 }
 
+impl Links {
+    /// The machines and processes that are named.
+    pub fn named(&self) -> Vec<&Name> {
+        match self {
+            Self::All => Vec::new(),
+            Self::Between(a, b) => a.iter().chain(b).collect(),
+            Self::Arrow(from, to) => vec![from, to],
+        }
+    }
+}
+
 impl fmt::Display for Links {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

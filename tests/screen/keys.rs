@@ -95,6 +95,17 @@ fn an_open_question_comes_first() {
     assert_eq!(stage.effects, [Effect::Tutor(Wish::Answer(0, 1))]);
 }
 
+/// A question that came out otherwise is answered anew, beginning at the answer that it has.
+#[test]
+fn a_missed_question_is_answered_anew() {
+    let mut stage = Stage::lab("en", 80, 24);
+    stage.press("1<enter>");
+    assert_eq!(stage.effects, [], "an answer that may still come true stays");
+    stage.ui.guide.questions[0].missed = true;
+    stage.press("<enter>j<enter>");
+    assert_eq!(stage.effects, [Effect::Tutor(Wish::Answer(0, 1))]);
+}
+
 /// In the shell every key is the shell's, but for the leader and the one key after it.
 #[test]
 fn the_shell_has_the_keys() {

@@ -23,6 +23,9 @@ const FORCE_QUESTION: &str = "Remove-brick force will not migrate files from the
 const COMMITTED: &str = "Check the removed bricks to ensure all files are migrated.\nIf files with data are found on the brick path, copy them via a gluster mount point before re-purposing the removed brick. ";
 const STOPPING: &str = "'remove-brick' process may be in the middle of a file migration.\nThe process will be fully stopped once the migration of the file is complete.\nPlease check remove-brick process for completion before doing any further brick related tasks on the volume.";
 
+/// Other than when a volume is created, both ways to count are not taken.
+const ARBITER_COUNT: &str = "For arbiter configuration, replica count must be 3 and arbiter count must be 1. The 3rd brick of the replica will be the arbiter";
+
 /// `volume add-brick`.
 ///
 /// # Errors
@@ -32,6 +35,9 @@ pub fn add(session: &Session, words: &[&str]) -> Outcome {
         return Err(Failure::Usage(ADD));
     };
     let (counts, rest) = counts(rest).map_err(|said| misused(said, ADD))?;
+    if matches!(words, [_, "replica", "2", "arbiter", "1", ..]) {
+        return Err(misused(Some(ARBITER_COUNT.into()), ADD));
+    }
     let (words, force) = split_force(rest);
     let bricks = new_bricks(words).map_err(|said| misused(Some(said), ADD))?;
     if bricks.is_empty() || !accepts_replica_2(session, &counts) {

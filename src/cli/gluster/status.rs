@@ -91,14 +91,15 @@ fn show(session: &Session, name: &str, form: Form<'_>) -> Result<Option<Node>, F
     };
     let (volume, reports) = session.query(name, about).map_err(Failure::text)?;
     if session.xml {
-        return Ok(Some(element(&volume, &reports)));
+        if let Form::Brick(brick) = form {
+            has_brick(&volume, brick)?;
+        }
+        return Ok(Some(element(&volume, &reports, form)));
     }
     match form {
         Form::Plain => print!("{}{}", table(&volume, &reports, |_| true, true), tasks(&volume, &reports)),
         Form::Brick(brick) => {
-            if !volume.bricks.iter().any(|b| b.name() == brick) {
-                return Err(Failure::text(format!("No brick {brick} in volume {name}")));
-            }
+            has_brick(&volume, brick)?;
             print!("{}", table(&volume, &reports, |b| b == brick, false));
             println!(" ");
         }
@@ -112,6 +113,13 @@ fn show(session: &Session, name: &str, form: Form<'_>) -> Result<Option<Node>, F
         Form::Tasks => print!("{}", tasks(&volume, &reports).trim_start_matches(" \n")),
     }
     Ok(None)
+}
+
+fn has_brick(volume: &Volume, brick: &str) -> Result<(), Failure> {
+    if volume.bricks.iter().any(|b| b.name() == brick) {
+        return Ok(());
+    }
+    Err(Failure::text(format!("No brick {brick} in volume {}", volume.name)))
 }
 
 /// The reports of all bricks, in the order of the volume; those of servers that did not answer are missing.
@@ -274,13 +282,16 @@ fn answers(volume: &Volume, reports: &[Report], out: &mut String) -> Vec<(String
     all
 }
 
-fn element(volume: &Volume, reports: &[Report]) -> Node {
+fn element(volume: &Volume, reports: &[Report], form: Form<'_>) -> Node {
+    let (bricks, healers) =
+        (!matches!(form, Form::Healers | Form::Tasks), !matches!(form, Form::Brick(_) | Form::Tasks));
+    let wanted = |name: &str| bricks && !matches!(form, Form::Brick(other) if other != name);
     let mut nodes: Vec<Node> = vec![];
     for brick in by_brick(reports) {
-        let Some(def) = volume.bricks.get(brick.index) else { continue };
+        let Some(def) = volume.bricks.get(brick.index).filter(|b| wanted(&b.name())) else { continue };
         nodes.push(process(&def.host, &def.path, &def.peer.to_string(), brick.pid, &brick.port.to_string()));
     }
-    for report in reports {
+    for report in reports.iter().filter(|_| healers) {
         if let Some(healer) = report.healer {
             nodes.push(process("Self-heal Daemon", &report.host, &report.peer.to_string(), healer.pid, "N/A"));
         }
@@ -296,7 +307,8 @@ fn element(volume: &Volume, reports: &[Report]) -> Node {
         node("task", fields)
     });
     let head = [leaf("volName", &volume.name), leaf("nodeCount", nodes.len())];
-    node("volume", head.into_iter().chain(nodes).chain([node("tasks", tasks.into_iter().collect())]).collect())
+    let tasks = (!matches!(form, Form::Brick(_) | Form::Healers)).then(|| node("tasks", tasks.into_iter().collect()));
+    node("volume", head.into_iter().chain(nodes).chain(tasks).collect())
 }
 
 fn process(host: &str, path: &str, peer: &str, pid: Option<i32>, port: &str) -> Node {
@@ -369,6 +381,18 @@ mod tests {
             There are no active volume tasks\n \n";
         let volume = volume();
         assert_eq!(table(&volume, &reports, |_| true, true) + &tasks(&volume, &reports), expected);
+    }
+
+    /// Asked for one brick, the XML has that brick alone: scripts read its status from it.
+    #[test]
+    fn one_brick_is_one_node() {
+        let reports = [report("localhost", 0, Some(20085), 13538), report("node3", 2, None, 13703)];
+        let count = |form| crate::cli::gluster::xml::success(vec![element(&volume(), &reports, form)]);
+        let one = count(Form::Brick("node3:/srv/data/fv"));
+        assert!(one.contains("<nodeCount>1</nodeCount>") && one.contains("<status>0</status>"), "{one}");
+        assert!(!one.contains("<status>1</status>") && !one.contains("tasks"), "{one}");
+        assert!(count(Form::Healers).contains("<nodeCount>2</nodeCount>"));
+        assert!(count(Form::Plain).contains("<nodeCount>4</nodeCount>"));
     }
 
     /// A long name wraps at 43 bytes, the values after its last piece.

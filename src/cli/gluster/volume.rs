@@ -38,7 +38,7 @@ pub fn counts<'a>(mut words: &'a [&'a str]) -> Result<(Counts, &'a [&'a str]), O
     loop {
         words = match words {
             ["replica", n, rest @ ..] => {
-                let n: usize = n.parse().map_err(|_| None)?;
+                let n = n.parse().unwrap_or(0);
                 if n < 2 {
                     return Err(Some("replica count should be greater than 1".into()));
                 }
@@ -269,7 +269,9 @@ mod tests {
         assert_eq!(brick("node1:/srv//b/"), Ok(("node1".into(), "/srv/b".into())));
         assert_eq!(new_bricks(&["n:/b", "n:/b"]), Err("Found duplicate exports n:/b".into()));
         assert!(new_bricks(&["localhost:/b"]).unwrap_err().starts_with("Please provide a valid hostname/ip"));
-        assert_eq!(counts(&["replica", "1"]), Err(Some("replica count should be greater than 1".into())));
+        for n in ["1", "x"] {
+            assert_eq!(counts(&["replica", n]), Err(Some("replica count should be greater than 1".into())));
+        }
         assert!(counts(&["replica", "3", "arbiter", "2"]).unwrap_err().unwrap().starts_with("For arbiter"));
         assert_eq!(check_name("a.b"), Err("Volume names can onlycontain alphanumeric, '-' and '_' characters.".into()));
     }

@@ -107,13 +107,7 @@ fn cursor(world: &World, ui: &Ui) -> usize {
 }
 
 fn go(ui: &mut Ui, world: &World, go: Go, total: usize, _: usize) {
-    let at = cursor(world, ui);
-    let at = match go {
-        Go::By(lines) => at.saturating_add_signed(lines),
-        Go::Line(line) => line,
-        Go::Top => 0,
-        Go::Bottom => total,
-    };
+    let at = go.among(cursor(world, ui), total);
     ui.events.cursor = if at + 1 >= total { None } else { shown(world, ui).get(at).map(|e| e.seq) };
 }
 

@@ -57,8 +57,9 @@ fn view(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
 }
 
 fn act(ui: &mut Ui, _: &World, verb: Verb) -> Option<Vec<Effect>> {
-    let question = ui.guide.open_question().filter(|_| verb == Verb::Enter)?;
-    ui.overlay = Some(Overlay::Question(question, 0));
+    let question = ui.guide.question_to_answer().filter(|_| verb == Verb::Enter)?;
+    let choice = ui.guide.questions[question].chosen.unwrap_or(0);
+    ui.overlay = Some(Overlay::Question(question, choice));
     Some(vec![])
 }
 
@@ -164,6 +165,7 @@ impl Page<'_> {
             let (paint, mark) = match (question.chosen == Some(i), question.right) {
                 (true, Some(true)) => (Paint::Good, "✓"),
                 (true, Some(false)) => (Paint::Bad, "✗"),
+                (true, None) if question.missed => (Paint::Bad, "✗"),
                 (true, None) => (Paint::Accent, ">"),
                 (false, _) => (Paint::Text, " "),
             };
@@ -172,6 +174,7 @@ impl Page<'_> {
         }
         match question.chosen {
             None => self.styled(Paint::Dim, &self.scene.tr("guide-predict-how")),
+            Some(_) if question.missed => self.styled(Paint::Warn, &self.scene.tr("guide-predict-again")),
             Some(_) if question.right.is_none() => self.styled(Paint::Dim, &self.scene.tr("guide-predict-open")),
             Some(_) => {
                 if question.right == Some(false) {

@@ -49,15 +49,9 @@ fn cursor(world: &World, ui: &Ui) -> usize {
 }
 
 fn go(ui: &mut Ui, world: &World, go: Go, total: usize, _: usize) {
-    let at = cursor(world, ui);
-    let at = match go {
-        Go::By(lines) => at.saturating_add_signed(lines),
-        Go::Line(line) => line,
-        Go::Top => 0,
-        Go::Bottom => total,
-    };
+    let at = go.among(cursor(world, ui), total);
     let messages = waiting(world);
-    ui.cluster.message = messages.get(at.min(total.saturating_sub(1))).map(|f| f.message.id.clone());
+    ui.cluster.message = messages.get(at).map(|f| f.message.id.clone());
 }
 
 fn view(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {

@@ -96,6 +96,19 @@ pub enum Go {
     Bottom,
 }
 
+impl Go {
+    /// The line that this leads to from line `from` of `total`.
+    pub fn among(self, from: usize, total: usize) -> usize {
+        let to = match self {
+            Self::By(lines) => from.saturating_add_signed(lines),
+            Self::Line(line) => line,
+            Self::Top => 0,
+            Self::Bottom => total,
+        };
+        to.min(total.saturating_sub(1))
+    }
+}
+
 /// The panes in the order of their digits, the tenth at 0.
 pub const PANES: &[Pane] = &[
     guide::PANE,

@@ -52,13 +52,7 @@ fn mount<'a>(world: &'a World, ui: &Ui) -> Option<(&'a String, &'a Mount)> {
 }
 
 fn go(ui: &mut Ui, _: &World, go: Go, total: usize, _: usize) {
-    let at = match go {
-        Go::By(lines) => ui.union.row.saturating_add_signed(lines),
-        Go::Line(line) => line,
-        Go::Top => 0,
-        Go::Bottom => total,
-    };
-    ui.union.row = at.min(total.saturating_sub(1));
+    ui.union.row = go.among(ui.union.row, total);
 }
 
 fn view(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {

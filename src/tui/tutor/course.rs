@@ -176,6 +176,7 @@ fn question(line: QuestionLine) -> Question {
     Question {
         chosen: line.chosen.as_ref().and_then(index),
         right: line.truth.as_ref().and_then(|t| Some(line.chosen.as_ref()? == t)),
+        missed: line.missed,
         truth: truth.unwrap_or_default(),
         ask: line.ask,
         choices: line.choices.into_iter().map(|(_, text)| text).collect(),

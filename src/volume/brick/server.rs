@@ -227,18 +227,22 @@ impl Server {
     }
 }
 
+/// The name of a message on the wire.
+fn kind(message: &ToClient) -> &'static str {
+    match message {
+        ToClient::Answer { .. } => "REPLY",
+        ToClient::Invalidate { .. } => "INVALIDATE",
+        ToClient::Gone { .. } => "GONE",
+        ToClient::Freed { .. } => "FREED",
+        ToClient::Contention { .. } => "CONTENTION",
+        ToClient::Blaming(_) => "BLAMING",
+    }
+}
+
 impl Connection {
     fn write(&self, message: &ToClient, payload: &[u8]) {
-        let kind = match message {
-            ToClient::Answer { .. } => "REPLY",
-            ToClient::Invalidate { .. } => "INVALIDATE",
-            ToClient::Gone { .. } => "GONE",
-            ToClient::Freed { .. } => "FREED",
-            ToClient::Contention { .. } => "CONTENTION",
-            ToClient::Blaming(_) => "BLAMING",
-        };
         let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = self.sender.send(&mut *stream, kind, (String::new(), String::new()), message, payload);
+        let sent = self.sender.send(&mut *stream, kind(message), <_>::default(), message, payload);
         if sent.is_err() {
             let _ = stream.shutdown(Shutdown::Both);
         }

@@ -356,8 +356,7 @@ impl Connection {
     pub fn tell(&self, fops: &[Fop]) {
         tale::step("client", "way-network", || {
             let names: Vec<&str> = fops.iter().map(Fop::name).collect();
-            let brick = format!("{}:{}", self.target.to, self.target.hello.brick);
-            vec![("brick", brick), ("fops", names.join("+"))]
+            vec![("brick", self.target.to.clone()), ("fops", names.join("+"))]
         });
     }
 

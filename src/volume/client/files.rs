@@ -109,6 +109,11 @@ impl Files {
         known.paths.remove(&gfid);
     }
 
+    /// An inode was changed by way of its name: what was told of it a moment ago is not so any more.
+    pub fn outdate(&self, gfid: Gfid) {
+        self.graph().sets.iter().for_each(|set| set.changed(gfid));
+    }
+
     /// Somebody else changed a name in a directory.
     pub fn forget_name(&self, dir: Gfid, name: &Bytes) {
         self.graph().sets.iter().for_each(|set| set.forget_name(dir, name));
@@ -167,21 +172,21 @@ impl Files {
     /// ENOENT, or what kept it from being found.
     pub fn set_of(&self, gfid: Gfid) -> Result<Arc<Set>, i32> {
         let graph = self.graph();
-        if let [set] = &graph.sets[..] {
-            return Ok(set.clone());
-        }
-        let place = self.known().places.get(&gfid).copied();
-        let place = match place {
-            Some(place) => place,
-            None => {
-                let (place, found) = self.search(&graph, gfid)?;
-                if !found.inode.iatt.is_dir() {
-                    self.known().places.insert(gfid, place);
-                }
-                place
-            }
-        };
+        let place = if graph.sets.len() == 1 { 0 } else { self.place_of(&graph, gfid)? };
         graph.sets.get(place).cloned().ok_or(libc::EIO)
+    }
+
+    /// Where in the graph the set is that has a file. It may have been forgotten since it was last seen.
+    fn place_of(&self, graph: &Graph, gfid: Gfid) -> Result<usize, i32> {
+        let place = self.known().places.get(&gfid).copied();
+        if let Some(place) = place {
+            return Ok(place);
+        }
+        let (place, found) = self.search(graph, gfid)?;
+        if !found.inode.iatt.is_dir() {
+            self.known().places.insert(gfid, place);
+        }
+        Ok(place)
     }
 
     /// Does something to a file where it is; looks for it anew if it is there no longer.
@@ -209,11 +214,23 @@ impl Files {
         self.on_file(gfid, |set| set.read(gfid, offset, size, choice))
     }
 
-    /// Writes bytes. `sync`: they are on the disks when it is done, with all that tells of the file, or (`Some(true)`) without.
+    /// Writes bytes.
     ///
     /// # Errors
     /// As of [`Set::change_data`].
-    pub fn write(&self, gfid: Gfid, offset: u64, data: &Bytes, sync: Option<bool>) -> Result<Iatt, i32> {
+    pub fn write(&self, gfid: Gfid, offset: u64, data: &Bytes) -> Result<Iatt, i32> {
+        self.put(gfid, offset, data, None)
+    }
+
+    /// Writes bytes; they are on the disks when it is done. `alone`: as of fdatasync(2).
+    ///
+    /// # Errors
+    /// As of [`Set::change_data`].
+    pub fn write_safely(&self, gfid: Gfid, offset: u64, data: &Bytes, alone: bool) -> Result<Iatt, i32> {
+        self.put(gfid, offset, data, Some(alone))
+    }
+
+    fn put(&self, gfid: Gfid, offset: u64, data: &Bytes, sync: Option<bool>) -> Result<Iatt, i32> {
         self.on_file(gfid, |set| {
             tale::step("dht", "way-cached", || vec![("subvolume", self.name_of(set))]);
             let time = Some(set.wire.now());

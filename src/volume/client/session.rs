@@ -143,6 +143,7 @@ impl Session {
             }
             return Ok(());
         }
+        let known: Vec<usize> = self.links().seats.keys().copied().collect();
         let mut sets = Vec::new();
         let mut seats = HashMap::new();
         for (n, bricks) in volume.sets().enumerate() {
@@ -164,6 +165,7 @@ impl Session {
             }
             sets.push(set);
         }
+        let grown = seats.keys().any(|number| !known.contains(number));
         let mut links = self.links();
         links.by_brick.retain(|_, (number, connection)| {
             let stays = seats.contains_key(number);
@@ -175,7 +177,7 @@ impl Session {
         links.seats = seats;
         links.by_brick.values().for_each(|(_, c)| c.set_patience(patience(&volume)));
         drop(links);
-        if !old.sets.is_empty() {
+        if !old.sets.is_empty() && grown {
             // What works goes on working: new bricks are reached before anything is asked of them.
             until(FIRST_CALL, || sets.iter().all(|set| set.ready().is_ok()));
         }

@@ -22,6 +22,8 @@ use crate::volume::hosts::resolve;
 
 /// How long until a lost connection is tried again.
 const AGAIN: Duration = Duration::from_millis(100);
+/// How long a peer that is reached may take to say what it has.
+const FIRST_WORD: Duration = Duration::from_secs(2);
 /// How long a probe waits until the new peer is connected.
 const JOINED: Duration = Duration::from_secs(2);
 
@@ -242,24 +244,40 @@ impl Manager {
     async fn keep_connected(self: &Arc<Self>, uuid: Uuid) {
         loop {
             let Some(peer) = self.state().peers.iter().find(|p| p.uuid == uuid).cloned() else { return };
+            let mut retired = false;
             for host in &peer.hostnames {
                 if let Ok(caller) = self.dial(host).await {
-                    self.stay_connected(uuid, Arc::new(caller)).await;
+                    retired = self.stay_connected(uuid, Arc::new(caller)).await;
                     break;
                 }
             }
-            tokio::time::sleep(AGAIN).await;
+            // What is made anew on purpose is no loss until it turns out that it cannot be had.
+            if !retired {
+                self.lost(uuid).await;
+                tokio::time::sleep(AGAIN).await;
+            }
         }
     }
 
-    async fn stay_connected(self: &Arc<Self>, uuid: Uuid, link: Arc<Caller>) {
-        if let Err(e) = self.compare_with(uuid, &link).await {
+    /// Returns when the connection has ended, with whether it is to be made anew.
+    async fn stay_connected(self: &Arc<Self>, uuid: Uuid, link: Arc<Caller>) -> bool {
+        // A link that is cut is silent.
+        let compared = tokio::time::timeout(FIRST_WORD, self.compare_with(uuid, &link)).await;
+        if let Err(e) = compared.unwrap_or(Err(CallError::TimedOut)) {
             self.log('W', &format!("peer {uuid} could not be compared with: {e}"));
-            return;
+            return link.is_retired();
         }
         self.link(uuid, Some(link.clone()));
         self.settle().await;
         link.closed().await;
+        link.is_retired()
+    }
+
+    /// The connection to a peer is gone.
+    async fn lost(self: &Arc<Self>, uuid: Uuid) {
+        if !self.has_link(uuid) {
+            return;
+        }
         self.link(uuid, None);
         self.state().unlock_all(uuid);
         self.settle().await;

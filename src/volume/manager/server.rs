@@ -43,14 +43,14 @@ struct Routes {
 }
 
 impl Routes {
-    /// `*` is left alone: managers go by the switch only where a link is named.
+    /// The way to a machine, or to all of them (`*`).
     fn set(&self, to: &str, via: Option<SocketAddr>) {
         let mut routes = lock(&self.by_machine);
         let old = match via {
             Some(address) => routes.insert(to.into(), address),
             None => routes.remove(to),
         };
-        if old != via && to != "*" {
+        if old != via {
             let _ = self.changed.send(to.into());
         }
     }
@@ -132,6 +132,11 @@ impl Manager {
         lock(&self.links).get(&uuid).is_some_and(|l| !l.is_closed())
     }
 
+    /// Whether there is, or was until now, a connection to this peer.
+    pub fn has_link(&self, uuid: Uuid) -> bool {
+        lock(&self.links).contains_key(&uuid)
+    }
+
     /// How many managers are up, this one included.
     pub fn up(&self) -> usize {
         self.connected().len() + 1
@@ -156,13 +161,17 @@ impl Manager {
         lock(&self.kept).remove(&uuid);
     }
 
+    fn route_to(&self, host: &str) -> Option<SocketAddr> {
+        let routes = lock(&self.routes.by_machine);
+        routes.get(host).or_else(|| routes.get("*")).copied()
+    }
+
     /// Connects to another machine's manager, through the link switch when told so.
     ///
     /// # Errors
     /// As of resolving and connecting.
     pub async fn dial(&self, host: &str) -> io::Result<Caller> {
-        let routed = lock(&self.routes.by_machine).get(host).copied();
-        let address = match routed {
+        let address = match self.route_to(host) {
             Some(address) => address,
             None => SocketAddr::new(resolve(host)?, MANAGER_PORT),
         };
@@ -248,10 +257,9 @@ impl Manager {
     async fn reroute(self: Arc<Self>) {
         let Some(mut changed) = lock(&self.rerouted).take() else { return };
         while let Some(machine) = changed.recv().await {
-            let concerned = self.connected().into_iter().filter(|(peer, _)| peer.is_named(&machine));
-            for (_, link) in concerned.collect::<Vec<_>>() {
-                link.retire().await;
-            }
+            let concerned = |peer: &Peer| machine == "*" || peer.is_named(&machine);
+            let links: Vec<_> = self.connected().into_iter().filter(|(peer, _)| concerned(peer)).collect();
+            futures::future::join_all(links.iter().map(|(_, link)| link.retire())).await;
         }
     }
 

@@ -217,8 +217,12 @@ impl State {
         if replica < old {
             return Err(format!("Incorrect replica count ({replica}) supplied. Volume already has ({old})"));
         }
+        if arbiter > 0 && replica == old && volume.arbiter == 0 {
+            return Err("Cannot convert replica 3 volume to arbiter volume.".into());
+        }
         let arbiter_of_two = old == 2 && replica == 3 && arbiter == 1;
-        if arbiter > volume.arbiter && !arbiter_of_two {
+        let grown = volume.arbiter > 0 && replica > old;
+        if grown || (arbiter > volume.arbiter && !arbiter_of_two) {
             return Err("Increasing replica count for arbiter volumes is not supported.".into());
         }
         let due = if replica > old { volume.set_count() * (replica - old) } else { replica };
@@ -373,6 +377,15 @@ fn judge_shrink(volume: &Volume, bricks: &[(String, String)], replica: usize, ac
     if replica < old {
         if action == Removal::Start {
             return Err("Migration of data is not needed when reducing replica count. Use the 'force' option".into());
+        }
+        let is_arbiter = |i: &usize| volume.is_arbiter(*i);
+        if volume.arbiter > 0 && replica == 2 && !indices.iter().all(is_arbiter) {
+            return Err("Remove arbiter brick(s) only when converting from arbiter to replica 2 subvolume.".into());
+        }
+        if volume.arbiter > 0 && replica == 1 && indices.iter().filter(|i| is_arbiter(i)).count() < volume.set_count() {
+            return Err(
+                "Removed bricks must contain arbiter when converting from arbiter to plain distribute volume.".into()
+            );
         }
         let each = old - replica;
         let fits = count == each * volume.set_count() && (0..volume.set_count()).all(|s| per_set(s) == each);

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -49,6 +49,7 @@ pub struct Caller {
     frames: mpsc::UnboundedSender<Envelope>,
     waiting: Waiting,
     closed: CancellationToken,
+    retired: AtomicBool,
 }
 
 impl Caller {
@@ -67,7 +68,8 @@ impl Caller {
         let (waiting, closed) = (Waiting::default(), CancellationToken::new());
         tokio::spawn(write_all(out, queue, closed.clone()));
         tokio::spawn(read_replies(FramedRead::new(reading, codec()), waiting.clone(), closed.clone()));
-        Ok(Self { from: from.into(), to: to.into(), next: AtomicU64::new(1), frames, waiting, closed })
+        let (next, retired) = (AtomicU64::new(1), AtomicBool::new(false));
+        Ok(Self { from: from.into(), to: to.into(), next, frames, waiting, closed, retired })
     }
 
     /// Asks and waits for the reply, at most `limit`.
@@ -97,7 +99,13 @@ impl Caller {
             }
         };
         let _ = tokio::time::timeout(CONNECT, idle).await;
+        self.retired.store(true, Relaxed);
         self.closed.cancel();
+    }
+
+    /// Whether it was given up to be made anew, and the other end is there as before.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Relaxed)
     }
 
     /// Resolves when the connection is gone.

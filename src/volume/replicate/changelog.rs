@@ -32,9 +32,10 @@ pub fn after(
     (!add.is_empty()).then_some(Xattrop { gfid, add, name })
 }
 
-/// For something new that `missed` will not have: so that contents and attributes follow its name.
-pub fn newborn(shape: &Shape, gfid: Gfid, is_dir: bool, missed: Kids) -> Option<Xattrop> {
-    let everything = Pending { data: 1, metadata: 1, entry: u32::from(is_dir) };
+/// For something new of a kind (`S_IFREG`…) that `missed` will not have: so that contents and attributes follow its name.
+pub fn newborn(shape: &Shape, gfid: Gfid, kind: u32, missed: Kids) -> Option<Xattrop> {
+    let (is_dir, is_file) = (kind == libc::S_IFDIR, kind == libc::S_IFREG);
+    let everything = Pending { data: u32::from(is_file || is_dir), metadata: 1, entry: u32::from(is_dir) };
     let add = accuse(shape, missed, everything);
     (!add.is_empty()).then_some(Xattrop { gfid, add, name: None })
 }
@@ -61,11 +62,12 @@ mod tests {
         assert_eq!(after(&shape(3), Gfid::ROOT, Kind::Entry, false, Kids::NONE, None), None);
     }
 
-    /// A directory made while one is away: `1 1 1`; a file: `1 1 0`. As captured.
+    /// A directory made while one is away: `1 1 1`; a file: `1 1 0`. As captured. What is neither has no contents to miss.
     #[test]
     fn the_newborn_is_marked_whole() {
-        let marks = |is_dir| newborn(&shape(3), Gfid::ROOT, is_dir, Kids::one(2)).unwrap().add[0].1;
-        assert_eq!(marks(true), Pending { data: 1, metadata: 1, entry: 1 });
-        assert_eq!(marks(false), Pending { data: 1, metadata: 1, entry: 0 });
+        let marks = |kind| newborn(&shape(3), Gfid::ROOT, kind, Kids::one(2)).unwrap().add[0].1;
+        assert_eq!(marks(libc::S_IFDIR), Pending { data: 1, metadata: 1, entry: 1 });
+        assert_eq!(marks(libc::S_IFREG), Pending { data: 1, metadata: 1, entry: 0 });
+        assert_eq!(marks(libc::S_IFIFO), Pending { data: 0, metadata: 1, entry: 0 });
     }
 }

@@ -19,7 +19,7 @@ pub enum Fop {
         parent: Gfid,
         /// The name.
         name: Blob,
-        /// The identity that the file gets if it was put on the brick by hand and has none.
+        /// The identity that the file gets if it was put on the brick by hand and has none; nil: none (ENODATA).
         fresh: Gfid,
     },
     /// After a [`Fop::Lookup`]: the contents of what it found, if that is a file of no more bytes. Gives [`Reply::Data`], else

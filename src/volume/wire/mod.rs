@@ -8,7 +8,7 @@ use std::io::{self, BufRead, IoSlice, Read, Write};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::world::wire::{Envelope, MAX_FRAME};
+use crate::world::wire::MAX_FRAME;
 
 /// Everything in a frame but who sends it to whom.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +44,21 @@ struct EnvelopeRef<'a> {
     #[serde(borrow)]
     body: &'a [u8],
 }
+
+/// An envelope on its way out.
+#[derive(Serialize)]
+struct EnvelopeOut<'a> {
+    id: &'a str,
+    from: &'a str,
+    to: &'a str,
+    logical: u64,
+    kind: &'a str,
+    note: &'a str,
+    body: Bytes,
+}
+
+/// How long a message without its payload is, about.
+const HEAD: usize = 512;
 
 /// Reads the next frame.
 ///
@@ -88,26 +103,42 @@ impl Sender {
         &self,
         stream: &mut impl Write,
         kind: &str,
-        (id, note): (String, String),
+        note: (String, String),
         header: &T,
         payload: &[u8],
     ) -> io::Result<()> {
-        let header = rmp_serde::to_vec(header).map_err(io::Error::other)?;
-        let (from, to) = (self.from.clone(), self.to.clone());
-        let envelope = Envelope { id, from, to, logical: 0, cause: None, kind: kind.into(), note, body: Bytes::new() };
-        let mut head = vec![0; 4];
-        head.extend_from_slice(&crate::world::wire::encode(&envelope));
+        let head = self.head(kind, note, header, payload.len())?;
+        write_both(stream, &head, payload)
+    }
+
+    /// Everything of a message but its payload of so many bytes.
+    fn head<T: Serialize>(
+        &self,
+        kind: &str,
+        (id, note): (String, String),
+        header: &T,
+        payload: usize,
+    ) -> io::Result<Vec<u8>> {
+        let (from, to) = (&self.from, &self.to);
+        let envelope = EnvelopeOut { id: &id, from, to, logical: 0, kind, note: &note, body: Bytes::new() };
+        let mut head = Vec::with_capacity(HEAD);
+        head.extend_from_slice(&[0; 4]);
+        rmp_serde::encode::write_named(&mut head, &envelope).map_err(io::Error::other)?;
         // An empty body is the envelope's last two bytes (bin 8, length 0); the real one takes their place (bin 32).
         head.truncate(head.len() - 2);
-        let too_long = |_| io::Error::new(io::ErrorKind::InvalidInput, "a message too long for a frame");
-        let body = u32::try_from(4 + header.len() + payload.len()).map_err(too_long)?;
         head.push(0xc6);
-        head.extend_from_slice(&body.to_be_bytes());
-        head.extend_from_slice(&u32::try_from(header.len()).map_err(too_long)?.to_be_bytes());
-        head.extend_from_slice(&header);
-        let length = u32::try_from(head.len() - 4 + payload.len()).map_err(too_long)?;
-        head[..4].copy_from_slice(&length.to_be_bytes());
-        write_both(stream, &head, payload)
+        let body = head.len();
+        head.extend_from_slice(&[0; 8]);
+        rmp_serde::encode::write(&mut head, header).map_err(io::Error::other)?;
+        let length = |n: usize| {
+            let too_long = |_| io::Error::new(io::ErrorKind::InvalidInput, "a message too long for a frame");
+            u32::try_from(n).map(u32::to_be_bytes).map_err(too_long)
+        };
+        let end = head.len();
+        head[body..body + 4].copy_from_slice(&length(end - body - 4 + payload)?);
+        head[body + 4..body + 8].copy_from_slice(&length(end - body - 8)?);
+        head[..4].copy_from_slice(&length(end - 4 + payload)?);
+        Ok(head)
     }
 }
 
@@ -131,6 +162,7 @@ mod tests {
     use super::*;
     use crate::volume::gfid::Gfid;
     use crate::volume::rpc::{Fop, Request};
+    use crate::world::wire::Envelope;
 
     /// What is sent arrives, payload and all, and it is an envelope to everybody who reads the machine wire.
     #[test]

@@ -95,7 +95,7 @@ impl Store {
         Ok(())
     }
 
-    /// A name in a directory. Something that was put there by hand gets the identity `fresh`, and a handle.
+    /// A name in a directory. Something that was put there by hand gets the identity `fresh`, and a handle; ENODATA if that is nil.
     pub(in crate::volume::brick) fn lookup(&self, parent: Gfid, name: &[u8], fresh: Gfid) -> Result<Inode> {
         let place = self.entry(parent, name).map_err(|e| if e == libc::EPERM { libc::ENOENT } else { e })?;
         let stat = place.stat()?;
@@ -105,6 +105,7 @@ impl Store {
         let (place, stat) = place.opened(stat)?;
         match self.gfid_at(&place, &stat) {
             Some(gfid) => self.describe(&place, &stat, gfid),
+            None if fresh == Gfid::default() => Err(libc::ENODATA),
             None => {
                 self.adopt(parent, name, &place, &stat, fresh)?;
                 self.describe(&place, &place.stat()?, fresh)

@@ -235,8 +235,11 @@ impl Files {
         if graph.sets.len() == 1 {
             return remove(0);
         }
-        let gfid = self.lookup(dir, name)?.inode.gfid;
-        let place = self.known().places.get(&gfid).copied().ok_or(libc::EISDIR)?;
+        let Inode { gfid, iatt, .. } = self.lookup(dir, name)?.inode;
+        if iatt.is_dir() {
+            return Err(libc::EISDIR);
+        }
+        let place = self.place_of(&graph, gfid)?;
         remove(place)?;
         self.known().places.remove(&gfid);
         match self.hashed(&graph, dir, name) {
@@ -303,8 +306,8 @@ impl Files {
         if moved.iatt.is_dir() {
             return self.rename_dir(&graph, from, to, over.as_ref(), &on);
         }
-        let place = self.known().places.get(&moved.gfid).copied().ok_or(libc::EIO)?;
-        let over_at = over.as_ref().and_then(|o| self.known().places.get(&o.gfid).copied());
+        let place = self.place_of(&graph, moved.gfid)?;
+        let over_at = over.as_ref().and_then(|o| self.place_of(&graph, o.gfid).ok());
         let (old_at, new_at) = (self.hashed(&graph, from.0, from.1)?, self.hashed(&graph, to.0, to.1)?);
         let done = on(place)?;
         let drop_name = |i: usize, (dir, name): (Gfid, &Bytes), keep: bool| {

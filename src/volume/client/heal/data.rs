@@ -58,10 +58,11 @@ fn contents(set: &Set, gfid: Gfid, source: usize, from: &Iatt, (sinks, fresh): (
     let mut offset = 0;
     while offset < from.size {
         if from.size <= SMALL {
-            return copy(set, gfid, source, sinks, offset, SMALL as u32);
+            return copy(set, gfid, source, (sinks, fresh == sinks), offset, SMALL as u32);
         }
         for n in differing(set, gfid, source, sinks, offset, fresh == sinks)? {
-            copied += copy(set, gfid, source, sinks, offset + u64::from(n) * u64::from(BLOCK), BLOCK)?;
+            let at = offset + u64::from(n) * u64::from(BLOCK);
+            copied += copy(set, gfid, source, (sinks, fresh == sinks), at, BLOCK)?;
         }
         offset += u64::from(BATCH) * u64::from(BLOCK);
     }
@@ -86,11 +87,18 @@ fn differing(set: &Set, gfid: Gfid, source: usize, sinks: Kids, offset: u64, all
     Ok((0..u32::try_from(right.len()).unwrap_or(BATCH)).filter(differs).collect())
 }
 
-/// Copies one piece. What is all zeros is not written to a file that ends before it.
-fn copy(set: &Set, gfid: Gfid, source: usize, sinks: Kids, offset: u64, size: u32) -> Result<u64, i32> {
+/// Copies one piece. What is all zeros is not written to files that were empty: there it stays a hole.
+fn copy(
+    set: &Set,
+    gfid: Gfid,
+    source: usize,
+    (sinks, empty): (Kids, bool),
+    offset: u64,
+    size: u32,
+) -> Result<u64, i32> {
     let answer = set.wire.ask(Kids::one(source), &[Fop::Read { gfid, offset, size }]).swap_remove(0).1;
     answer.outcome()?;
-    if answer.data.is_empty() {
+    if answer.data.is_empty() || (empty && answer.data.iter().all(|byte| *byte == 0)) {
         return Ok(0);
     }
     let fop = Fop::Write { gfid, offset, time: None };

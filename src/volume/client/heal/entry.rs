@@ -117,8 +117,7 @@ fn one_name(
     policy: Option<Choice>,
     healed: &mut Healed,
 ) -> Result<(), i32> {
-    let fresh = Gfid::random();
-    let found = set.ask_inode(have, &Fop::Lookup { parent: dir, name: name.clone(), fresh });
+    let found = set.ask_name(have, dir, name);
     if have.iter().any(|i| matches!(found[i], Err(e) if e != libc::ENOENT)) {
         return Err(libc::ENOTCONN);
     }
@@ -167,7 +166,7 @@ fn favourite(found: &[Result<Inode, i32>], among: Kids, choice: Choice) -> Optio
 pub fn settle_name(set: &Set, dir: Gfid, name: &Bytes, choice: Choice) -> Result<Option<()>, i32> {
     let up = set.ready()?;
     let entered = set.lease(&lease::names(dir), lease::name_part(name))?;
-    let found = set.ask_inode(up, &Fop::Lookup { parent: dir, name: name.clone(), fresh: Gfid::random() });
+    let found = set.ask_name(up, dir, name);
     let mut all: Vec<Gfid> = found.iter().flatten().map(|f| f.gfid).collect();
     all.sort();
     all.dedup();
@@ -183,7 +182,7 @@ pub fn settle_name(set: &Set, dir: Gfid, name: &Bytes, choice: Choice) -> Result
 
 /// Makes a name on one copy as another one has it. What is new there is marked first, so that attributes and contents follow.
 fn make(set: &Set, from: usize, to: usize, dir: Gfid, name: &Bytes, inode: &Inode) -> Result<(), i32> {
-    if let Some(mark) = replicate::newborn(&set.shape, inode.gfid, inode.iatt.is_dir(), Kids::one(to)) {
+    if let Some(mark) = replicate::newborn(&set.shape, inode.gfid, inode.iatt.kind(), Kids::one(to)) {
         set.wire.ask(Kids::one(from), &[Fop::Xattrop(mark)])[0].1.outcome()?;
     }
     let target = if inode.iatt.kind() == libc::S_IFLNK {

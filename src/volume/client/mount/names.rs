@@ -120,7 +120,11 @@ impl Fs {
 
     fn kept(&self, number: Option<u64>) {
         if let Some(number) = number {
-            self.0.inodes.with(number, |k| k.kept = true);
+            let gfid = self.0.inodes.with(number, |k| {
+                k.kept = true;
+                k.gfid
+            });
+            gfid.into_iter().for_each(|gfid| self.0.session.files.outdate(gfid));
         }
     }
 

@@ -47,6 +47,8 @@ struct Came {
 #[derive(Debug)]
 struct Walk {
     last: Instant,
+    /// When names came along last.
+    fed: Instant,
     generation: u64,
     asked: u32,
     came: u32,
@@ -57,7 +59,7 @@ struct Walk {
 
 impl Walk {
     fn new(generation: u64) -> Self {
-        Self { last: Instant::now(), generation, asked: 0, came: 0, used: 0, cookie: Some(0) }
+        Self { last: Instant::now(), fed: Instant::now(), generation, asked: 0, came: 0, used: 0, cookie: Some(0) }
     }
 
     /// Whether it brought along much that nobody asked for.
@@ -84,6 +86,10 @@ impl Ahead {
         (walk.asked, walk.last) = (walk.asked + 1, Instant::now());
         if walk.asked < SURE {
             return None;
+        }
+        // All that fitted came, was of use, and is too old by now: once more.
+        if walk.cookie.is_none() && walk.fed.elapsed() > KEEP && !walk.was_vain() {
+            (walk.came, walk.used, walk.cookie) = (0, 0, Some(0));
         }
         let after = walk.cookie?;
         if !self.has_room()
@@ -116,7 +122,7 @@ impl Ahead {
     ) {
         let Some(walk) = self.walks.get_mut(&dir) else { return };
         walk.came += u32::try_from(entries.len()).unwrap_or(STEP);
-        walk.cookie = None;
+        (walk.cookie, walk.fed) = (None, Instant::now());
         for entry in entries {
             walk.cookie = Some(entry.cookie);
             if let Some(inode) = entry.inode.filter(&may_be_kept) {

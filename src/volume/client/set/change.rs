@@ -17,7 +17,8 @@ use crate::volume::xattr::Kind;
 #[derive(Debug, Clone)]
 struct Newborn {
     gfid: Gfid,
-    is_dir: bool,
+    /// `S_IFREG`, `S_IFDIR`, …
+    kind: u32,
     /// The lock to take along: on its contents, which will be written next, or on the names in it.
     lock: Option<Lock>,
 }
@@ -101,7 +102,7 @@ impl Set {
     }
 
     fn change_data_under(&self, entered: Entered, fops: &[Fop], payload: &Bytes) -> Result<Iatt, i32> {
-        let gfid = entered.lock.gfid;
+        let (gfid, moment) = (entered.lock.gfid, self.moment());
         let calls = self.calls(&entered, |kid| {
             let note = entered.unnoted.has(kid).then(|| Fop::Xattrop(replicate::before(gfid, Kind::Data)));
             note.into_iter().chain(fops.iter().cloned()).collect()
@@ -119,8 +120,11 @@ impl Set {
         };
         let (Ok(on) | Err(on)) = ended;
         self.unread(gfid, self.shape.all() - on);
-        self.forgotten.fetch_add(1, Relaxed);
+        let alone = self.forgotten.fetch_add(1, Relaxed) == moment.1;
         self.changed(gfid);
+        if let (Ok(iatt), true) = (&outcome, alone && on == self.shape.all()) {
+            self.note_figures((moment.0, moment.1 + 1), gfid, iatt);
+        }
         self.leases.leave(&*self.wire, &self.shape, entered, Kind::Data, ended);
         outcome
     }
@@ -211,13 +215,13 @@ impl Set {
         let newborn = match fop {
             Fop::Make { node, .. } => {
                 let kind = node.mode & libc::S_IFMT;
-                let is_dir = kind == libc::S_IFDIR;
                 let lock = match kind {
-                    libc::S_IFDIR => Some(lease::names(node.gfid)),
+                    // One that is made anew has its range with it; one that is made again may not be empty.
+                    libc::S_IFDIR if !node.xattrs.is_empty() => Some(lease::names(node.gfid)),
                     libc::S_IFREG if node.xattrs.is_empty() => Some(lease::inode(node.gfid)),
                     _ => None,
                 };
-                Some(Newborn { gfid: node.gfid, is_dir, lock })
+                Some(Newborn { gfid: node.gfid, kind, lock })
             }
             _ => None,
         };
@@ -297,7 +301,7 @@ impl Set {
         };
         let calls = self.calls(&entered, |kid| {
             let note = noted.then(|| Fop::Xattrop(replicate::before(gfid, kind)));
-            let born = newborn.as_ref().and_then(|n| replicate::newborn(&self.shape, n.gfid, n.is_dir, away));
+            let born = newborn.as_ref().and_then(|n| replicate::newborn(&self.shape, n.gfid, n.kind, away));
             let born = born.map(Fop::Xattrop);
             note.into_iter().chain([fop.clone()]).chain(born).chain(asked_along(kid)).collect()
         });
@@ -418,7 +422,7 @@ impl Set {
                 let mut fops: Vec<Fop> = Vec::new();
                 fops.extend(replicate::after(&self.shape, gfid, kind, noted, missed, name).map(Fop::Xattrop));
                 let born =
-                    newborn.as_ref().and_then(|n| replicate::newborn(&self.shape, n.gfid, n.is_dir, missed - away));
+                    newborn.as_ref().and_then(|n| replicate::newborn(&self.shape, n.gfid, n.kind, missed - away));
                 fops.extend(born.map(Fop::Xattrop));
                 if !fops.is_empty() {
                     let calls = self.calls(entered, |_| fops.clone()).into_iter().filter(|c| on.has(c.kid)).collect();
@@ -485,6 +489,9 @@ impl Set {
         let verdict = replicate::verdict(&self.shape, &moved(&answers, good), good);
         let mut outcome = Err(libc::EIO);
         self.moved(dirs, fop, verdict);
+        if let Some(Reply::Inode(inode)) = answers.iter().flatten().find_map(|a| a.last().ok()) {
+            self.changed(inode.gfid);
+        }
         for (entered, (_, names)) in entered.iter().zip(dirs) {
             for (n, name) in names.iter().enumerate() {
                 let noted = !away.is_empty() && n == 0;

@@ -36,15 +36,20 @@ impl Set {
         self.wire.ask(on, &[Fop::Hold { gfid, held: none }]);
     }
 
-    /// Who is in the way of such a lock, as the first brick that is up says.
+    /// Who is in the way of such a lock, as the first brick that answers says.
     ///
     /// # Errors
     /// ENOTCONN.
     pub fn holder(&self, gfid: Gfid, held: &Held) -> Result<Option<Held>, i32> {
-        let first: Kids = self.ready()?.iter().take(1).collect();
-        match self.wire.ask(first, &[Fop::Holder { gfid, held: *held }])[0].1.last()? {
-            Reply::Holder(holder) => Ok(*holder),
-            _ => Err(libc::EIO),
+        for kid in self.ready()?.iter() {
+            match self.wire.ask(Kids::one(kid), &[Fop::Holder { gfid, held: *held }])[0].1.last() {
+                Ok(Reply::Holder(holder)) => return Ok(*holder),
+                Ok(_) => return Err(libc::EIO),
+                // It was lost meanwhile, or does not have the file yet.
+                Err(libc::ENOTCONN | libc::ENOENT) => {}
+                Err(errno) => return Err(errno),
+            }
         }
+        Err(libc::ENOTCONN)
     }
 }

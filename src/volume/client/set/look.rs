@@ -40,14 +40,14 @@ impl Set {
             return Ok(found);
         }
         let moment = self.moment();
-        let fop = Fop::Lookup { parent, name: name.clone(), fresh: Gfid::random() };
+        let fop = Fop::Lookup { parent, name: name.clone(), fresh: Gfid::default() };
         // One copy is believed when it has a name, never when it has not; where names were missing, they may well be again.
         if !self.was_missing(parent)
             && let Some(found) = self.trusting(moment, up, parent, &fop)
         {
             return found;
         }
-        let copies = self.ask_inode(up, &fop);
+        let copies = self.ask_name(up, parent, name);
         let absent: Kids =
             copies.iter().enumerate().filter(|(_, c)| matches!(c, Err(libc::ENOENT))).map(|(i, _)| i).collect();
         self.note_missing(parent, absent == up);
@@ -75,7 +75,10 @@ impl Set {
         let most = if self.quick().is_wanted() { super::quick::SMALL } else { 0 };
         let (along, step) = match fop {
             Fop::Lookup { parent, .. } => match self.ahead().step(*parent, moment.0) {
-                Some(after) => (Some(Fop::Ahead { gfid: *parent, after, count: ahead::STEP, most }), Some(*parent)),
+                Some(after) => {
+                    let most = if self.quick().has_room() { most } else { 0 };
+                    (Some(Fop::Ahead { gfid: *parent, after, count: ahead::STEP, most }), Some(*parent))
+                }
                 None => ((most > 0).then_some(Fop::Content { most }), None),
             },
             _ => (None, None),
@@ -93,14 +96,15 @@ impl Set {
             _ if !data.is_empty() => self.keep(moment, inode.gfid, data),
             _ => {}
         }
-        self.believe(moment, up, inode.gfid);
+        self.believe(moment, up, &inode);
         Some(Ok(Found { inode: *inode, needs_heal: false }))
     }
 
     /// No copy accuses another: all may be read.
-    fn believe(&self, moment: (u64, u64), up: Kids, gfid: Gfid) {
+    fn believe(&self, moment: (u64, u64), up: Kids, inode: &Inode) {
         let data = up - self.shape.arbiters;
-        self.remember(moment, gfid, Known { generation: moment.0, data: Ok(data), metadata: Ok(up) });
+        self.remember(moment, inode.gfid, Known { generation: moment.0, data: Ok(data), metadata: Ok(up) });
+        self.note_figures(moment, inode.gfid, &inode.iatt);
     }
 
     /// A name that came along with others, if it did.
@@ -110,7 +114,7 @@ impl Set {
         }
         let moment = self.moment();
         let inode = self.ahead().take(parent, name, moment.0)?;
-        self.believe(moment, up, inode.gfid);
+        self.believe(moment, up, &inode);
         Some(Found { inode, needs_heal: false })
     }
 
@@ -144,10 +148,12 @@ impl Set {
         self.leases.release(&*self.wire, &self.shape, entered);
     }
 
-    /// The figures of a directory that nobody else can have changed, if they are known.
+    /// The figures of a directory that nobody else can have changed, or of a file that were told a moment ago, if they are known.
     pub fn figures(&self, gfid: Gfid) -> Option<Iatt> {
-        self.ready().ok()?;
-        self.leases.seen(&*self.wire, &lease::names(gfid), |seen| seen.figures())?
+        let up = self.ready().ok()?;
+        let sure = self.leases.seen(&*self.wire, &lease::names(gfid), |seen| seen.figures()).flatten();
+        let all_good = up == self.shape.all() && !self.wire.is_blaming();
+        sure.or_else(|| self.told().get(gfid, self.wire.generation()).filter(|_| all_good))
     }
 
     /// An inode by its gfid.
@@ -167,6 +173,18 @@ impl Set {
             return Err(self.nowhere(&copies, absent.collect()));
         }
         self.weigh(moment, &present)
+    }
+
+    /// What these bricks have under a name. What somebody put on a brick by hand has no identity: it gets that of the other
+    /// copies, else a new one.
+    pub fn ask_name(&self, kids: Kids, parent: Gfid, name: &Bytes) -> Vec<Result<Inode, i32>> {
+        let ask = |fresh| self.ask_inode(kids, &Fop::Lookup { parent, name: name.clone(), fresh });
+        let found = ask(Gfid::default());
+        if !found.iter().any(|f| matches!(f, Err(libc::ENODATA))) {
+            return found;
+        }
+        let known = found.iter().flatten().next().map(|f| f.gfid);
+        ask(known.unwrap_or_else(Gfid::random))
     }
 
     /// Asks these bricks; one place a brick of the set.
@@ -209,6 +227,10 @@ impl Set {
         let sources = blames.sources(Kind::Entry);
         let split = sources.is_empty() || blames.accused(Kind::Entry).is_empty();
         if !split && (sources - absent).is_empty() && self.shape.suffices(absent | (up - sources)) {
+            if up == self.shape.all() {
+                // What is left of it is taken out of sight; if that fails, the heal of the directory does it.
+                let _ = crate::volume::client::heal::name(self, parent, name);
+            }
             return Err(libc::ENOENT);
         }
         let trusted = |i: usize| split || sources.has(i);
@@ -223,7 +245,7 @@ impl Set {
             return Err(libc::EIO);
         }
         if up == self.shape.all() && crate::volume::client::heal::name(self, parent, name).is_ok() {
-            let copies = self.ask_inode(up, &Fop::Lookup { parent, name: name.clone(), fresh: Gfid::random() });
+            let copies = self.ask_name(up, parent, name);
             let present: Vec<Option<&Inode>> = copies.iter().map(|c| c.as_ref().ok()).collect();
             if present.iter().flatten().next().is_none() {
                 return Err(libc::ENOENT);

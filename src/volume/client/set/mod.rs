@@ -6,6 +6,7 @@
 //! * [`read`]: contents, from a copy that nobody accuses.
 //! * [`seen`]: what is known of a directory while its names are locked.
 //! * [`ahead`]: names that will be asked for next.
+//! * [`figures`]: what was told a moment ago.
 //! * [`quick`]: small files that come with their names.
 //! * [`hold`]: locks of processes.
 //!
@@ -13,6 +14,7 @@
 
 mod ahead;
 mod change;
+mod figures;
 mod hold;
 pub mod lease;
 mod look;
@@ -32,7 +34,7 @@ use super::tale;
 use super::wire::Wire;
 use crate::volume::gfid::Gfid;
 use crate::volume::replicate::{Kids, NoCopy, Shape};
-use crate::volume::rpc::{Inode, Lock};
+use crate::volume::rpc::{Iatt, Inode, Lock};
 
 pub use look::Found;
 
@@ -53,6 +55,7 @@ pub struct Set {
     missing: Mutex<Option<Gfid>>,
     quick: Mutex<quick::Quick>,
     ahead: Mutex<ahead::Ahead>,
+    figures: Mutex<figures::Figures>,
     /// Counts what was forgotten: what was asked before that and answered after it is not remembered.
     forgotten: AtomicU64,
 }
@@ -69,8 +72,8 @@ impl Set {
     /// A set over a wire.
     pub fn new(shape: Shape, wire: Arc<dyn Wire>, near: Option<usize>) -> Self {
         let (leases, known, missing) = (<_>::default(), <_>::default(), <_>::default());
-        let (quick, ahead) = (<_>::default(), <_>::default());
-        Self { shape, wire, near, leases, known, missing, quick, ahead, forgotten: AtomicU64::new(0) }
+        let (quick, ahead, figures) = (<_>::default(), <_>::default(), <_>::default());
+        Self { shape, wire, near, leases, known, missing, quick, ahead, figures, forgotten: AtomicU64::new(0) }
     }
 
     /// Whether enough bricks are up.
@@ -102,9 +105,23 @@ impl Set {
     }
 
     /// What came along of an inode, and was not asked for yet, is not so any more.
-    fn changed(&self, gfid: Gfid) {
+    pub fn changed(&self, gfid: Gfid) {
         self.quick().forget(gfid);
         self.ahead().forget(gfid);
+        self.told().forget(gfid);
+    }
+
+    fn told(&self) -> MutexGuard<'_, figures::Figures> {
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A file looks so, unless something was forgotten since it was asked. One with several names may lose one without anybody
+    /// knowing whose it was.
+    fn note_figures(&self, moment: (u64, u64), gfid: Gfid, iatt: &Iatt) {
+        let mut told = self.told();
+        if iatt.is_file() && iatt.nlink == 1 && self.forgotten.load(Relaxed) == moment.1 {
+            told.put(gfid, *iatt, moment.0);
+        }
     }
 
     fn ahead(&self) -> MutexGuard<'_, ahead::Ahead> {

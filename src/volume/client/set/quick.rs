@@ -17,6 +17,8 @@ pub const SMALL: u32 = 64 << 10;
 const KEEP: Duration = Duration::from_secs(1);
 /// How many bytes are kept in all.
 const ROOM: usize = 16 << 20;
+/// How many of them come along at once at most, about.
+const AT_ONCE: usize = 2 << 20;
 /// How sure one can become that names are read next.
 const SURE: i32 = 16;
 
@@ -33,6 +35,15 @@ impl Quick {
     /// Whether contents should come along.
     pub fn is_wanted(&self) -> bool {
         self.score > 0
+    }
+
+    /// Whether there is room for as much as comes along at once.
+    pub fn has_room(&mut self) -> bool {
+        if self.bytes + AT_ONCE > ROOM {
+            self.kept.retain(|_, (.., since)| since.elapsed() <= KEEP);
+            self.bytes = self.kept.values().map(|(content, ..)| content.len()).sum();
+        }
+        self.bytes + AT_ONCE <= ROOM
     }
 
     /// Contents came, in a generation of connections.
