@@ -382,3 +382,23 @@ umount mnt
 "#,
     );
 }
+
+/// A program that removes names while it lists them gets them all, although the directory comes to the upper branch at the first.
+#[test]
+fn names_are_removed_while_they_are_listed() {
+    story(
+        "listed",
+        r#"
+mkdir -p b0 b1/d; for i in $(seq 1000); do : > b1/d/n$i; done
+mount -t aufs -o br=b0:b1 none mnt
+is "each once, and none is left" "$(python3 -c '
+import os
+seen = []
+for entry in os.scandir("mnt/d"):
+    seen.append(entry.name)
+    os.unlink(entry.path)
+print(len(seen), len(set(seen)), len(os.listdir("mnt/d")))')" "1000 1000 0"
+umount mnt
+"#,
+    );
+}

@@ -65,7 +65,13 @@ pub const GROUPS: &[Group] = &[
         without: &[],
         run: read,
     },
-    Group { key: "write", rows: &["write a big file", "  with fsync"], warm: &[], without: &[], run: write },
+    Group {
+        key: "write",
+        rows: &["write a big file", "  with fsync", "  read it back"],
+        warm: &[],
+        without: &[],
+        run: write,
+    },
     Group {
         key: "small",
         rows: &["create + write files of 1 KiB", "  stat them", "  read them", "  unlink them"],
@@ -119,7 +125,8 @@ fn read(on: &On<'_>) -> Result<Vec<f64>> {
 
 fn write(on: &On<'_>) -> Result<Vec<f64>> {
     let write = |name: &str, sync| timed(|| write_through(&on.at.join(name), on.scale.big, sync));
-    Ok(vec![write("w1", false)?, write("w2", true)?])
+    let back = |name: &str| timed(|| read_through(&on.at.join(name)));
+    Ok(vec![write("w1", false)?, write("w2", true)?, back("w2")?])
 }
 
 fn small(on: &On<'_>) -> Result<Vec<f64>> {
