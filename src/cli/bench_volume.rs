@@ -153,12 +153,14 @@ fn first(args: &[OsString]) -> Result<ExitCode, String> {
 
 fn measure_all(args: &Args, base: &Path) -> Result<(), String> {
     let mut measured = Measured::default();
+    // Other names each time: ext4 chooses a directory's part of the disk by its name.
+    let tag = base.to_string_lossy().rsplit('-').next().unwrap_or_default().to_owned();
     for round in 0..args.rounds {
         for name in ["native", "glusterfs", "ours"] {
             if !args.only.is_empty() && !args.only.iter().any(|p| p == name) {
                 continue;
             }
-            let place = base.join(format!("{name}-{round}-{}", std::process::id()));
+            let place = base.join(format!("{name}-{round}-{tag}"));
             let mut peer = match peers::start(name, &place) {
                 Ok(peer) => peer,
                 Err(why) => {

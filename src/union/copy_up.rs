@@ -100,7 +100,7 @@ impl<B: Branch> Union<B> {
                 return self.copy_orphan(node, size);
             }
             if node.kind == Kind::Dir {
-                let mut changes = self.change.lock().unwrap();
+                let mut changes = self.changing();
                 let top = node.state.read().unwrap().top.clone();
                 let parent = node.name().map_or_else(|| node.clone(), |(parent, _)| parent);
                 let target = choose(&mut changes, &parent, &top)?;
@@ -121,7 +121,7 @@ impl<B: Branch> Union<B> {
 
     /// Makes the directory ready that takes the copy. `None` if the object has just lost its name.
     fn begin(&self, node: &Arc<Node<B>>, choose: Choose<'_, B>) -> Result<Option<Copying<B>>> {
-        let mut changes = self.change.lock().unwrap();
+        let mut changes = self.changing();
         let Some((parent, _)) = node.name() else { return Ok(None) };
         let top = node.state.read().unwrap().top.clone();
         let target = choose(&mut changes, &parent, &top)?;
@@ -156,7 +156,7 @@ impl<B: Branch> Union<B> {
 
     /// Gives a whole copy its name, if what it is a copy of is still there; otherwise it is removed.
     fn finish(&self, node: &Arc<Node<B>>, copying: &Copying<B>, made: Result<()>) -> Result<()> {
-        let mut changes = self.change.lock().unwrap();
+        let mut changes = self.changing();
         let unchanged = {
             let state = node.state.read().unwrap();
             let (parent, name) = &copying.name;
@@ -259,7 +259,7 @@ impl<B: Branch> Union<B> {
 
     /// A new file without a name, on the branch to which something at the top would be copied.
     fn nameless_file(&self, node: &Node<B>, top: &Member<B>) -> Result<(B::File, Arc<Member<B>>)> {
-        let mut changes = self.change.lock().unwrap();
+        let mut changes = self.changing();
         let target = self.place_up(&mut changes, &self.root(), top)?;
         let branch = &target.branch;
         let dir = branch.dir(&branch.root(), OsStr::new(names::ORPHAN))?;

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::branch::{Branch, Key, Kind, Result};
 use super::node::{Node, Places};
@@ -32,14 +33,17 @@ pub struct Item {
 /// Cookies up to this are `.` and `..`.
 pub const FIRST_COOKIE: u64 = 16;
 
-/// A merged listing in the order of its cookies.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Listing {
+/// A merged listing in the order of its cookies: what there was at one moment.
+pub struct Listing<B: Branch> {
     /// The entries.
     pub items: Vec<Item>,
+    /// The places that were merged.
+    pub(super) places: Places<B>,
+    /// When that was; see [`Union::lookup_listed`].
+    pub(super) moment: u64,
 }
 
-impl Listing {
+impl<B: Branch> Listing<B> {
     /// The entries after a cookie.
     pub fn after(&self, cookie: u64) -> &[Item] {
         &self.items[self.items.partition_point(|item| item.cookie <= cookie)..]
@@ -88,7 +92,7 @@ impl<B: Branch> Union<B> {
     ///
     /// # Errors
     /// Of listing any of the branches.
-    pub fn listing(&self, node: &Arc<Node<B>>, cookie: u64) -> Result<Arc<Listing>> {
+    pub fn listing(&self, node: &Arc<Node<B>>, cookie: u64) -> Result<Arc<Listing<B>>> {
         if cookie != 0
             && let Some(listing) = &*node.listing.lock().unwrap()
         {
@@ -100,7 +104,8 @@ impl<B: Branch> Union<B> {
         Ok(listing)
     }
 
-    fn merged(&self, node: &Arc<Node<B>>) -> Result<Listing> {
+    fn merged(&self, node: &Arc<Node<B>>) -> Result<Listing<B>> {
+        let moment = self.moment.load(Relaxed);
         let places = node.places();
         let shwh = self.shape.read().unwrap().settings.show_whiteouts;
         let merged = merge(&places, shwh)?;
@@ -115,7 +120,7 @@ impl<B: Branch> Union<B> {
         drop(table);
         items.sort_unstable_by(|a, b| (a.cookie, &a.name).cmp(&(b.cookie, &b.name)));
         part_clashes(&mut items);
-        Ok(Listing { items })
+        Ok(Listing { items, places, moment })
     }
 
     /// Whether a directory shows no name.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::branch::{At, Branch, Errno, Key, Kind, Result, Stat};
+use super::list::{Item, Listing};
 use super::node::{Member, Node, Place, Places, ROOT, State};
 use super::{Happening, Union, names};
 
@@ -132,13 +133,20 @@ impl<B: Branch> Union<B> {
         names::is_reserved(name) && self.shape.read().unwrap().settings.show_whiteouts
     }
 
-    /// Looks up a listed name whose place is known: one question to one branch, for anything but a directory.
+    /// Looks up a listed name whose place is known: one question to one branch, for anything but a directory. That is right as
+    /// long as nothing was changed since it was listed; otherwise it is looked up as any name.
     ///
     /// # Errors
     /// As [`Union::lookup`].
-    pub fn lookup_listed(&self, parent: &Arc<Node<B>>, item: &super::list::Item) -> Result<(Arc<Node<B>>, Stat)> {
+    pub fn lookup_listed(
+        &self,
+        parent: &Arc<Node<B>>,
+        listing: &Listing<B>,
+        item: &Item,
+    ) -> Result<(Arc<Node<B>>, Stat)> {
         let places = parent.places();
-        if let (Some(place), true) = (places.get(item.place), item.kind != Some(Kind::Dir)) {
+        let known = listing.moment == self.moment.load(Relaxed) && Arc::ptr_eq(&places, &listing.places);
+        if let (Some(place), true) = (places.get(item.place), known && item.kind != Some(Kind::Dir)) {
             let stat = place.member.branch.stat(At::Name(&place.dir, &item.name))?;
             if stat.kind != Kind::Dir {
                 let found = Found { top: place.member.clone(), depth: item.place, stat, places: vec![], floor: None };

@@ -41,7 +41,7 @@ impl<B: Branch> Union<B> {
         caller: &Caller,
     ) -> Result<(Arc<Node<B>>, Stat)> {
         names::check(name)?;
-        let mut changes = self.change.lock().unwrap();
+        let mut changes = self.changing();
         alive(parent)?;
         let dir = matches!(new, New::Dir(_));
         let policy = self.settings().create;
@@ -154,7 +154,7 @@ impl<B: Branch> Union<B> {
         if self.to_copy(node) > AHEAD {
             self.make_writable(node, None)?;
         }
-        let mut changes = self.change.lock().unwrap();
+        let mut changes = self.changing();
         alive(parent)?;
         let source = self.locate(node).map_err(|_| Errno::ENOENT)?;
         let top = node.state.read().unwrap().top.clone();

@@ -44,8 +44,9 @@ pub mod rename;
 pub mod reshape;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, RwLock, Weak};
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, Weak};
 
 pub use branch::{At, Branch, Change, Entry, Errno, Key, Kind, Result, SetTime, Space, Stat, Time};
 pub use event::{BranchInfo, Happening, Overlap};
@@ -139,6 +140,32 @@ pub struct Changes {
     free: HashMap<u32, (u64, u64)>,
 }
 
+/// The lock for changes, held. What was known before of names and of where they lie may be wrong from its beginning to its end.
+struct Changing<'a> {
+    changes: MutexGuard<'a, Changes>,
+    moment: &'a AtomicU64,
+}
+
+impl Deref for Changing<'_> {
+    type Target = Changes;
+
+    fn deref(&self) -> &Changes {
+        &self.changes
+    }
+}
+
+impl DerefMut for Changing<'_> {
+    fn deref_mut(&mut self) -> &mut Changes {
+        &mut self.changes
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.moment.fetch_add(1, Relaxed);
+    }
+}
+
 /// A union. All operations are safe from any thread.
 pub struct Union<B: Branch> {
     /// Where it is mounted; for reports.
@@ -146,6 +173,8 @@ pub struct Union<B: Branch> {
     shape: RwLock<Shape<B>>,
     table: Mutex<Table<B>>,
     change: Mutex<Changes>,
+    /// Counts beginnings and ends of changes.
+    moment: AtomicU64,
     host: Box<dyn Host>,
     /// Pseudo-links: identity of a lower file with several names → where its copy is.
     plinks: RwLock<HashMap<Key, place::Plink<B>>>,
@@ -175,11 +204,19 @@ impl<B: Branch> Union<B> {
             shape: RwLock::new(shape),
             table: Mutex::default(),
             change: Mutex::default(),
+            moment: AtomicU64::new(0),
             host,
             plinks: RwLock::default(),
             recent: Mutex::default(),
             totals: Totals::default(),
         }
+    }
+
+    /// Takes the lock for changes.
+    fn changing(&self) -> Changing<'_> {
+        let changes = self.change.lock().unwrap();
+        self.moment.fetch_add(1, Relaxed);
+        Changing { changes, moment: &self.moment }
     }
 
     /// The options now.

@@ -89,7 +89,7 @@ pub struct Node<B: Branch> {
     /// What changes.
     pub state: RwLock<State<B>>,
     /// The merged listing that a reader of the directory is going through.
-    pub listing: Mutex<Option<Arc<Listing>>>,
+    pub listing: Mutex<Option<Arc<Listing<B>>>>,
     /// Which copies of a directory are watched for direct changes: a mark of the watcher's, 0 at first.
     pub watched: AtomicUsize,
     /// Whether a directory has a default ACL: 0 unknown, 1 no, 2 yes.

@@ -47,7 +47,7 @@ impl<B: Branch> Union<B> {
         let old = found.stat.key;
         let (copy, Some(from)) = self.through_plink(found) else { return };
         let member = copy.top;
-        let mut changes = self.change.lock().unwrap();
+        let mut changes = self.changing();
         if let Ok(at) = self.ensure_dir(&mut changes, dir, &member)
             && member.branch.link(&from.0, &from.1, &at.dir, name).is_ok()
         {

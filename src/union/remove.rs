@@ -20,7 +20,7 @@ impl<B: Branch> Union<B> {
     /// # Errors
     /// `ENOENT`, `EISDIR`, `EROFS`, `EPERM` (reserved names); those of the branch.
     pub fn unlink(&self, parent: &Arc<Node<B>>, name: &OsStr) -> Result<()> {
-        let mut changes = self.change.lock().unwrap();
+        let mut changes = self.changing();
         let found = self.found(parent, name)?;
         if found.stat.kind == Kind::Dir {
             return Err(Errno::EISDIR);
@@ -40,7 +40,7 @@ impl<B: Branch> Union<B> {
     /// # Errors
     /// `ENOENT`, `ENOTDIR`, `ENOTEMPTY`, `EROFS`; those of the branch.
     pub fn rmdir(&self, parent: &Arc<Node<B>>, name: &OsStr) -> Result<()> {
-        let mut changes = self.change.lock().unwrap();
+        let mut changes = self.changing();
         let found = self.found(parent, name)?;
         if found.stat.kind != Kind::Dir {
             return Err(Errno::ENOTDIR);

@@ -36,7 +36,7 @@ impl<B: Branch> Union<B> {
     pub fn rename(&self, from: &Side<'_, B>, to: &Side<'_, B>, replace: Replace) -> Result<()> {
         names::check(to.name)?;
         self.copy_ahead(from)?;
-        let mut changes = self.change.lock().unwrap();
+        let mut changes = self.changing();
         alive(to.parent)?;
         let source = self.found(from.parent, from.name)?;
         let target = find(&to.parent.places(), 0, to.name)?;

@@ -124,7 +124,7 @@ impl<B: Branch> Union<B> {
         fresh: bool,
     ) -> std::result::Result<bool, Refused> {
         let candidate = open(&spec.path)?;
-        let _change = self.change.lock().unwrap();
+        let _change = self.changing();
         let members = self.members();
         if let Some(clash) = self.clash(&candidate, &members) {
             let same = clash.path == candidate.path;
@@ -199,7 +199,7 @@ impl<B: Branch> Union<B> {
             Err(e) if e.errno == Errno::ENOENT && !fresh => return Ok(()),
             member => member?,
         };
-        let _change = self.change.lock().unwrap();
+        let _change = self.changing();
         if self.members().len() == 1 {
             return Err(Refused::new(Errno::EBUSY, format!("{} is the last branch", member.path)));
         }
@@ -240,7 +240,7 @@ impl<B: Branch> Union<B> {
             Err(e) if e.errno == Errno::ENOENT && !fresh => return Ok(()),
             member => member?,
         };
-        let _change = self.change.lock().unwrap();
+        let _change = self.changing();
         let before = member.permission();
         if permission.access == Access::Rw && member.fs_read_only {
             return Err(Refused::new(Errno::EINVAL, format!("{}: rw on a read-only file system", member.path)));

@@ -64,7 +64,7 @@ impl UnionFs {
         }
         let listing = self.union().listing(&node, if offset <= FIRST_COOKIE { 0 } else { offset })?;
         for item in listing.after(offset) {
-            let Ok((child, stat)) = self.union().lookup_listed(&node, item) else { continue };
+            let Ok((child, stat)) = self.union().lookup_listed(&node, &listing, item) else { continue };
             if reply.add(INodeNo(child.ino), item.cookie, &item.name, &ttl, &attr(child.ino, &stat), Generation(0)) {
                 self.union().forget(child.ino, 1);
                 break;

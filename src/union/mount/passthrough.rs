@@ -5,7 +5,8 @@
 //! the machine's root.
 //!
 //! **Which files.** Those that cannot be copied up while they are open: files on a writable branch, which takes their
-//! writes; and every file of a union that has no writable branch. A file on a branch that asks for copy-up at open never.
+//! writes; and every file of a union that has no writable branch. Never a file on a branch that asks for copy-up at open, nor one
+//! that is set-id when it is opened.
 //!
 //! **The kernel's rules.** While an inode is open, all who have it open share one backing file; and it is open either so or
 //! cached, not both. So opens are counted, and a further one is answered like those that are there. What the kernel
@@ -28,7 +29,7 @@ use super::cached;
 use super::fs::{RealUnion, Shared, UnionFs};
 use super::real::RealBranch;
 use crate::union::Node;
-use crate::union::branch::{Errno, Kind, Stat};
+use crate::union::branch::{At, Branch, Errno, Kind, Stat};
 use crate::union::node::{Member, State};
 use crate::union::reshape::Refused;
 
@@ -197,6 +198,9 @@ fn suits(union: &RealUnion, node: &Node<RealBranch>) -> bool {
     node.kind == Kind::File && top.permission().coo.is_none() && stays()
 }
 
+/// Set-user-id and set-group-id. Who writes to such a file must lose them, which the kernel leaves to us.
+const SET_ID: u32 = 0o6000;
+
 /// A backing file; none if that cannot be: then it is cached.
 fn back(
     union: &RealUnion,
@@ -204,6 +208,10 @@ fn back(
     register: impl FnOnce(BorrowedFd<'_>) -> std::io::Result<BackingId>,
 ) -> Option<Backing> {
     let file = union.opened(node, false).ok()?;
+    let stat = node.state.read().unwrap().top.branch.stat(At::File(&*file)).ok()?;
+    if stat.mode & SET_ID != 0 {
+        return None;
+    }
     let id = Arc::new(register(file.as_fd()).ok()?);
     Some(Backing { id, file, hushed: false })
 }

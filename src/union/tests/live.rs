@@ -96,3 +96,29 @@ fn branches_come_and_go_on_a_live_union() {
     world.write("/f1", b"y").unwrap();
     assert!(!world.branch_has("/0", "/f1"), "written where it is");
 }
+
+/// Who removes names while listing them gets every name all the same, and none that is gone: the first removal brings the
+/// directory to the upper branch, so that the listing's places are others from then on.
+#[test]
+fn a_listing_goes_on_while_its_names_are_removed() {
+    let all = |names: &[&str]| -> Vec<String> { names.iter().map(|n| (*n).to_owned()).collect() };
+    let prepare = |i: usize, b: &MemoryBranch| {
+        if i == 1 {
+            ["/d/a", "/d/b", "/d/c", "/d/e"].iter().for_each(|path| put(b, path, "lower"));
+        }
+    };
+    let world = World::mounted(2, "br=/0:/1", prepare);
+    let dir = world.union.walk("/d").unwrap();
+    let listing = world.union.listing(&dir, 0).unwrap();
+    world.unlink("/d/b").unwrap();
+    world.write("/d/c", b"copied").unwrap();
+    let found = listing.items.iter().filter_map(|item| {
+        let (_, stat) = world.union.lookup_listed(&dir, &listing, item).ok()?;
+        Some((item.name.to_string_lossy().into_owned(), stat.size))
+    });
+    let mut found: Vec<_> = found.collect();
+    found.sort();
+    let (names, sizes): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+    assert_eq!(names, all(&["a", "c", "e"]), "the rest, and not what was removed");
+    assert_eq!(sizes, [5, 6, 5], "as they are now");
+}

@@ -25,7 +25,7 @@ use bytes::Bytes;
 
 use self::interest::Interest;
 use self::locks::{Locks, Session};
-use self::store::{Extent, Removed, Store};
+use self::store::{Removed, Store};
 use super::gfid::Gfid;
 use super::ranges::Ranges;
 use super::rpc::{Fop, Hello, Inode, Lock, Reply, Request, ToClient, Xattrop};
@@ -33,26 +33,13 @@ use super::xattr::{AFR, DIRTY, Pending};
 
 pub use self::counters::Counters;
 
-/// Reads from this size on go from the file to the socket by themselves.
-const LARGE: u32 = 128 << 10;
 /// How many bytes of small files come along with their names at once, about.
 const AHEAD: usize = 1 << 20;
-
-/// What goes along with an answer.
-enum Along {
-    Bytes(Vec<u8>),
-    Extent(Extent),
-}
 
 /// Where messages to one client go. Called from any thread; must not call back into the brick.
 pub trait Outbox: Send + Sync {
     /// Sends a message with its payload. Failure shows as the end of the session.
     fn send(&self, message: &ToClient, payload: &[u8]);
-
-    /// Sends a message whose payload is a part of a file.
-    fn send_extent(&self, message: &ToClient, extent: &Extent) {
-        self.send(message, &extent.bytes());
-    }
 }
 
 /// A served directory and everybody who is connected to it.
@@ -151,7 +138,7 @@ impl Brick {
     /// Carries out one request as far as it goes; gives those whose locks became free.
     fn one(&self, mut work: Work) -> Vec<Work> {
         let mut freed = Vec::new();
-        let (mut read, mut sending) = (None, None);
+        let mut read = None;
         while let Some(fop) = work.todo.pop_front() {
             if let Fop::Lock { lock, wait } = &fop {
                 match self.lock(work, lock, *wait) {
@@ -168,11 +155,7 @@ impl Brick {
                     Fop::Content { most } => Ok(self.content(work.done.last(), most, &mut read)),
                     fop => self.fop(work.session, fop, &work.payload, &mut read),
                 };
-                match &read {
-                    // It is read while it is sent.
-                    Some(Along::Extent(extent)) => sending = Some((name, clock, Reply::Data(extent.size))),
-                    _ => self.counters.note(name, clock.elapsed(), result.as_ref().ok(), work.payload.len()),
-                }
+                self.counters.note(name, clock.elapsed(), result.as_ref().ok(), work.payload.len());
                 work.done.push(result);
             }
             if work.done.last().is_some_and(Result::is_err) {
@@ -181,15 +164,7 @@ impl Brick {
         }
         let outbox = self.state().sessions.get(&work.session).map(|c| c.outbox.clone());
         if let Some(outbox) = outbox.filter(|_| work.id > 0) {
-            let answer = ToClient::Answer { id: work.id, results: work.done };
-            match read {
-                None => outbox.send(&answer, &[]),
-                Some(Along::Bytes(data)) => outbox.send(&answer, &data),
-                Some(Along::Extent(extent)) => outbox.send_extent(&answer, &extent),
-            }
-        }
-        if let Some((name, clock, reply)) = sending {
-            self.counters.note(name, clock.elapsed(), Some(&reply), 0);
+            outbox.send(&ToClient::Answer { id: work.id, results: work.done }, &read.unwrap_or_default());
         }
         freed
     }
@@ -210,12 +185,12 @@ impl Brick {
     }
 
     /// The contents of what was just found, if they are few.
-    fn content(&self, found: Option<&Result<Reply, i32>>, most: u32, read: &mut Option<Along>) -> Reply {
+    fn content(&self, found: Option<&Result<Reply, i32>>, most: u32, read: &mut Option<Vec<u8>>) -> Reply {
         let Some(Ok(Reply::Inode(inode))) = found else { return Reply::Done };
         match self.few(inode, most) {
             Some(data) => {
                 let length = u32::try_from(data.len()).unwrap_or(most);
-                *read = Some(Along::Bytes(data));
+                *read = Some(data);
                 Reply::Data(length)
             }
             None => Reply::Done,
@@ -273,7 +248,7 @@ impl Brick {
     }
 
     /// Carries out one fop and tells those whom its effect concerns.
-    fn fop(&self, session: Session, fop: Fop, payload: &Bytes, read: &mut Option<Along>) -> Result<Reply, i32> {
+    fn fop(&self, session: Session, fop: Fop, payload: &Bytes, read: &mut Option<Vec<u8>>) -> Result<Reply, i32> {
         let store = &self.store;
         let inode = |inode: Inode| Reply::Inode(Box::new(inode));
         match fop {
@@ -297,7 +272,7 @@ impl Brick {
                 self.look(session, gfid);
                 let entries = store.readdir(gfid, after, true, count)?;
                 entries.iter().filter_map(|e| e.inode.as_ref()).for_each(|i| self.look(session, i.gfid));
-                *read = Some(Along::Bytes(self.contents(&entries, most)));
+                *read = Some(self.contents(&entries, most));
                 Ok(Reply::Entries(entries))
             }
             Fop::Readdir { gfid, after, plus } => {
@@ -307,16 +282,10 @@ impl Brick {
                 Ok(Reply::Entries(entries))
             }
             Fop::Readlink { gfid } => store.readlink(gfid).map(Reply::Bytes),
-            Fop::Read { gfid, offset, size } if size >= LARGE => {
-                let extent = store.extent(gfid, offset, size)?;
-                let length = extent.size;
-                *read = Some(Along::Extent(extent));
-                Ok(Reply::Data(length))
-            }
             Fop::Read { gfid, offset, size } => {
                 let data = store.read(gfid, offset, size)?;
                 let length = u32::try_from(data.len()).unwrap_or(size);
-                *read = Some(Along::Bytes(data));
+                *read = Some(data);
                 Ok(Reply::Data(length))
             }
             Fop::Write { gfid, offset, time } => self.changed(session, gfid, store.write(gfid, offset, payload, time)),

@@ -3,9 +3,8 @@
 //! Answers are written where they arise; word of what others did goes through one thread, so that a client that does not read
 //! never holds up another. A client that takes nothing for [`STUCK`] loses its connection, and with it its locks.
 
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender as Queue, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -13,8 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::store::Extent;
-use super::{Brick, Outbox, sys};
+use super::{Brick, Outbox};
 use crate::volume::Happening;
 use crate::volume::client::tale;
 use crate::volume::definition::Volume;
@@ -245,25 +243,10 @@ impl Connection {
     fn write(&self, message: &ToClient, payload: &[u8]) {
         let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
         let sent = self.sender.send(&mut *stream, kind(message), <_>::default(), message, payload);
-        self.wrote(&stream, sent, payload.len());
-    }
-
-    fn wrote(&self, stream: &TcpStream, sent: io::Result<()>, payload: usize) {
         if sent.is_err() {
             let _ = stream.shutdown(Shutdown::Both);
         }
-        self.written.fetch_add(payload as u64 + 64, Relaxed);
-    }
-
-    /// A message, and after it a part of a file, which goes from the file to the socket without a copy here.
-    fn write_extent(&self, stream: &TcpStream, message: &ToClient, extent: &Extent) -> io::Result<()> {
-        let size = extent.size as usize;
-        let head = self.sender.head(kind(message), <_>::default(), message, size)?;
-        let failed = io::Error::from_raw_os_error;
-        sys::send_more(stream.as_raw_fd(), &head).map_err(failed)?;
-        let sent = sys::send_file(stream.as_raw_fd(), extent.file.as_raw_fd(), extent.offset, size).map_err(failed)?;
-        // The file was cut meanwhile; the length was told already.
-        (&*stream).write_all(&vec![0; size - sent])
+        self.written.fetch_add(payload.len() as u64 + 64, Relaxed);
     }
 
     /// Answers in the managers' form: an envelope with the question's id as its cause.
@@ -289,12 +272,6 @@ impl Outbox for Connection {
             (ToClient::Answer { .. }, _) | (_, None) => self.write(message, payload),
             (_, Some(this)) => drop(self.pushes.send((this, message.clone()))),
         }
-    }
-
-    fn send_extent(&self, message: &ToClient, extent: &Extent) {
-        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = self.write_extent(&stream, message, extent);
-        self.wrote(&stream, sent, extent.size as usize);
     }
 }
 

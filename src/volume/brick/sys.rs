@@ -205,36 +205,6 @@ pub fn read_at(fd: RawFd, offset: u64, size: usize) -> Result<Vec<u8>> {
     Ok(data)
 }
 
-/// send(2) of all bytes, to which more will be added at once.
-pub fn send_more(socket: RawFd, mut data: &[u8]) -> Result<()> {
-    while !data.is_empty() {
-        // SAFETY: the data is as long as said.
-        let n = unsafe { libc::send(socket, data.as_ptr().cast(), data.len(), libc::MSG_MORE | libc::MSG_NOSIGNAL) };
-        match check_long(n) {
-            Ok(n) => data = &data[n..],
-            Err(libc::EINTR) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
-}
-
-/// sendfile(2) until `size` bytes or the end of the file; gives how many were sent.
-pub fn send_file(socket: RawFd, file: RawFd, offset: u64, size: usize) -> Result<usize> {
-    let mut at = libc::off_t::try_from(offset).map_err(|_| libc::EINVAL)?;
-    let mut sent = 0;
-    while sent < size {
-        // SAFETY: a pointer to an offset, which the kernel moves on.
-        match check_long(unsafe { libc::sendfile(socket, file, &raw mut at, size - sent) }) {
-            Ok(0) => break,
-            Ok(n) => sent += n,
-            Err(libc::EINTR) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(sent)
-}
-
 /// pwrite(2) of all bytes.
 pub fn write_at(fd: RawFd, offset: u64, mut data: &[u8]) -> Result<()> {
     let mut at = libc::off_t::try_from(offset).map_err(|_| libc::EINVAL)?;

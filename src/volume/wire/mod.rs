@@ -111,11 +111,8 @@ impl Sender {
         write_both(stream, &head, payload)
     }
 
-    /// Everything of a message but its payload, which must follow and have so many bytes.
-    ///
-    /// # Errors
-    /// `InvalidInput` if it is too long for a frame.
-    pub fn head<T: Serialize>(
+    /// Everything of a message but its payload of so many bytes.
+    fn head<T: Serialize>(
         &self,
         kind: &str,
         (id, note): (String, String),

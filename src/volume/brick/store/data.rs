@@ -1,7 +1,6 @@
 //! Contents of files.
 
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::AsRawFd;
 
 use super::Store;
 use crate::volume::brick::sys::{self, Result};
@@ -13,26 +12,6 @@ use crate::volume::xattr::Time;
 /// the end finds little to do.
 const LARGE: usize = 512 << 10;
 
-/// Bytes of an open file that go to a client without passing through this program.
-#[derive(Debug, Clone)]
-pub struct Extent {
-    /// The file.
-    pub file: Arc<OwnedFd>,
-    /// Where.
-    pub offset: u64,
-    /// How many bytes.
-    pub size: u32,
-}
-
-impl Extent {
-    /// The bytes. If the file was cut meanwhile, zeros stand for what is not there any more.
-    pub fn bytes(&self) -> Vec<u8> {
-        let mut data = sys::read_at(self.file.as_raw_fd(), self.offset, self.size as usize).unwrap_or_default();
-        data.resize(self.size as usize, 0);
-        data
-    }
-}
-
 impl Store {
     /// Bytes of a file; fewer at its end. An arbiter has none to give.
     pub(in crate::volume::brick) fn read(&self, gfid: Gfid, offset: u64, size: u32) -> Result<Vec<u8>> {
@@ -40,17 +19,6 @@ impl Store {
             return Err(libc::ENOTCONN);
         }
         sys::read_at(self.file(gfid)?.as_raw_fd(), offset, size as usize)
-    }
-
-    /// A file from which so many bytes can be read at an offset; fewer at its end.
-    pub(in crate::volume::brick) fn extent(&self, gfid: Gfid, offset: u64, size: u32) -> Result<Extent> {
-        if self.arbiter {
-            return Err(libc::ENOTCONN);
-        }
-        let file = self.file(gfid)?;
-        let end = u64::try_from(sys::stat_fd(file.as_raw_fd())?.st_size).unwrap_or_default();
-        let size = u32::try_from(end.saturating_sub(offset)).unwrap_or(u32::MAX).min(size);
-        Ok(Extent { file, offset, size })
     }
 
     /// Writes bytes.

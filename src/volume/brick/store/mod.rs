@@ -23,7 +23,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-pub use self::data::Extent;
 use super::sys::{self, Errno, Result};
 use crate::volume::gfid::Gfid;
 use crate::volume::rpc::Room;

@@ -10,10 +10,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use crate::volume::client::session::Session;
+use super::attr::stripped;
+use crate::volume::client::session::{Notice, Session};
 use crate::volume::client::tale::{self, Told};
 use crate::volume::gfid::Gfid;
-use crate::volume::rpc::Change;
+use crate::volume::rpc::{Change, Iatt};
 
 /// The largest piece that is sent.
 const PIECE: usize = 1 << 20;
@@ -24,9 +25,15 @@ const SENDERS: usize = 3;
 
 /// What is written and not sent yet, of all files.
 pub struct Buffers {
-    session: Arc<Session>,
+    way: Arc<Way>,
     files: Mutex<HashMap<Gfid, Arc<Buffer>>>,
     queue: Sender<Piece>,
+}
+
+/// The way to the bricks, and to whoever tells the kernel what changed.
+struct Way {
+    session: Arc<Session>,
+    news: Sender<Notice>,
 }
 
 #[derive(Default)]
@@ -56,18 +63,18 @@ struct Piece {
 }
 
 impl Buffers {
-    /// For the files of a session.
+    /// For the files of a session. `news`: where it is told what the kernel must forget.
     ///
     /// # Errors
     /// If no thread can be had.
-    pub fn new(session: Arc<Session>) -> std::io::Result<Self> {
+    pub fn new(session: Arc<Session>, news: Sender<Notice>) -> std::io::Result<Self> {
         let (queue, waiting) = channel();
-        let waiting = Arc::new(Mutex::new(waiting));
+        let (way, waiting) = (Arc::new(Way { session, news }), Arc::new(Mutex::new(waiting)));
         for n in 0..SENDERS {
-            let (session, waiting) = (session.clone(), waiting.clone());
-            std::thread::Builder::new().name(format!("write-{n}")).spawn(move || send_all(&session, &waiting))?;
+            let (way, waiting) = (way.clone(), waiting.clone());
+            std::thread::Builder::new().name(format!("write-{n}")).spawn(move || send_all(&way, &waiting))?;
         }
-        Ok(Self { session, files: Mutex::default(), queue })
+        Ok(Self { way, files: Mutex::default(), queue })
     }
 
     fn buffer(&self, gfid: Gfid) -> Option<Arc<Buffer>> {
@@ -79,7 +86,7 @@ impl Buffers {
     /// # Errors
     /// Of an earlier write of this file; ENOTCONN if there is nobody to write to.
     pub fn write(&self, gfid: Gfid, offset: u64, data: &[u8], strips: bool) -> Result<(), i32> {
-        self.session.files.set_of(gfid)?.ready()?;
+        self.way.session.files.set_of(gfid)?.ready()?;
         let buffer = guard(&self.files).entry(gfid).or_default().clone();
         let mut state = guard(&buffer.state);
         if let Some(errno) = state.error.take() {
@@ -140,7 +147,7 @@ impl Buffers {
         let (told, strips) = (state.told.take(), std::mem::take(&mut state.strips));
         drop(state);
         if let Some((offset, data)) = piece {
-            carry(&self.session, &Piece { gfid, told, buffer: buffer.clone(), offset, data, strips }, sync);
+            self.way.carry(&Piece { gfid, told, buffer: buffer.clone(), offset, data, strips }, sync);
         }
         let state = guard(&buffer.state);
         let mut state =
@@ -154,6 +161,14 @@ impl Buffers {
             let state = guard(&b.state);
             state.gathering.is_some() || !state.flying.is_empty()
         })
+    }
+
+    /// Takes the set-user-id and set-group-id bits of a file that was changed by another way away.
+    ///
+    /// # Errors
+    /// As of setting its mode.
+    pub fn strip(&self, gfid: Gfid, iatt: &Iatt) -> Result<(), i32> {
+        self.way.strip(gfid, iatt)
     }
 
     /// Nobody has the file open any more.
@@ -191,35 +206,44 @@ fn take_off<'a>(
     }
 }
 
-fn carry(session: &Session, piece: &Piece, sync: Option<bool>) {
-    let telling = session.teller.resume(piece.told.clone());
-    tale::step("write-behind", "way-sends", || vec![("size", piece.data.len().to_string())]);
-    let written = match sync {
-        None => session.files.write(piece.gfid, piece.offset, &piece.data),
-        Some(alone) => session.files.write_safely(piece.gfid, piece.offset, &piece.data, alone),
-    };
-    let outcome = written.and_then(|iatt| {
-        let mode = piece.strips.then(|| super::attr::stripped(&iatt)).flatten();
-        let change = Change { mode, ..Change::default() };
-        mode.map_or(Ok(()), |_| session.files.setattr(piece.gfid, false, &change).map(drop))
-    });
-    drop(telling);
-    let mut state = guard(&piece.buffer.state);
-    let end = piece.offset + piece.data.len() as u64;
-    if let Some(i) = state.flying.iter().position(|f| *f == (piece.offset, end)) {
-        state.flying.swap_remove(i);
+impl Way {
+    fn carry(&self, piece: &Piece, sync: Option<bool>) {
+        let telling = self.session.teller.resume(piece.told.clone());
+        tale::step("write-behind", "way-sends", || vec![("size", piece.data.len().to_string())]);
+        let files = &self.session.files;
+        let written = match sync {
+            None => files.write(piece.gfid, piece.offset, &piece.data),
+            Some(alone) => files.write_safely(piece.gfid, piece.offset, &piece.data, alone),
+        };
+        let outcome = written.and_then(|iatt| if piece.strips { self.strip(piece.gfid, &iatt) } else { Ok(()) });
+        drop(telling);
+        let mut state = guard(&piece.buffer.state);
+        let end = piece.offset + piece.data.len() as u64;
+        if let Some(i) = state.flying.iter().position(|f| *f == (piece.offset, end)) {
+            state.flying.swap_remove(i);
+        }
+        if let Err(errno) = outcome {
+            state.error = Some(errno);
+        }
+        piece.buffer.landed.notify_all();
     }
-    if let Err(errno) = outcome {
-        state.error = Some(errno);
+
+    /// Takes the set-user-id and set-group-id bits of a file that was changed away. The kernel may be waiting for the answer to that
+    /// change: another thread must tell it.
+    fn strip(&self, gfid: Gfid, iatt: &Iatt) -> Result<(), i32> {
+        let Some(mode) = stripped(iatt) else { return Ok(()) };
+        let change = Change { mode: Some(mode), ..Change::default() };
+        self.session.files.setattr(gfid, false, &change)?;
+        let _ = self.news.send(Notice::Changed(gfid, None));
+        Ok(())
     }
-    piece.buffer.landed.notify_all();
 }
 
-fn send_all(session: &Session, waiting: &Mutex<Receiver<Piece>>) {
+fn send_all(way: &Way, waiting: &Mutex<Receiver<Piece>>) {
     loop {
         let piece = guard(waiting).recv();
         match piece {
-            Ok(piece) => carry(session, &piece, None),
+            Ok(piece) => way.carry(&piece, None),
             Err(_) => return,
         }
     }

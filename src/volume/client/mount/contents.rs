@@ -5,12 +5,11 @@ use std::ffi::OsStr;
 use bytes::Bytes;
 use fuser::{FileAttr, FopenFlags, INodeNo, LockOwner, OpenFlags};
 
-use super::attr::stripped;
 use super::fs::Fs;
 use crate::volume::client::session::Notice;
 use crate::volume::client::tale::{self, Telling};
 use crate::volume::gfid::Gfid;
-use crate::volume::rpc::{Change, Fop, Iatt, Node, Reply};
+use crate::volume::rpc::{Fop, Iatt, Node, Reply};
 
 impl Fs {
     /// Opens a file. `strips`: cutting it takes its set-user-id and set-group-id bits away.
@@ -25,11 +24,8 @@ impl Fs {
         Ok(self.caching(ino))
     }
 
-    /// Takes the set-user-id and set-group-id bits of a file that was changed away.
     fn strip(&self, gfid: Gfid, iatt: &Iatt, strips: bool) -> Result<(), i32> {
-        let Some(mode) = strips.then(|| stripped(iatt)).flatten() else { return Ok(()) };
-        let change = Change { mode: Some(mode), ..Change::default() };
-        self.0.session.files.setattr(gfid, false, &change).map(drop)
+        if strips { self.0.buffers.strip(gfid, iatt) } else { Ok(()) }
     }
 
     /// Whether the kernel may answer reads from what it has of a file: only as long as it is the same bricks that it came

@@ -178,7 +178,7 @@ pub fn serve(
         Some(dir) => session.files.directory(dir.as_bytes()).map_err(io::Error::from_raw_os_error)?,
         None => Gfid::ROOT,
     };
-    let (buffers, inodes) = (Buffers::new(session.clone())?, Inodes::new(root));
+    let (buffers, inodes) = (Buffers::new(session.clone(), news.clone())?, Inodes::new(root));
     let fd = mount(options)?;
     let mounted = Arc::new(Mounted {
         session,
