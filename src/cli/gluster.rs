@@ -54,6 +54,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
 
 /// Runs one command; gives its exit code.
 fn run(session: &mut Session, words: &[String]) -> u8 {
+    let words = table::spelled_out(words.to_vec());
     session.words = words.join(" ");
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match table::dispatch(session, &words) {

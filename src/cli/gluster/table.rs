@@ -1,5 +1,7 @@
 //! Every command of `gluster`: its words, its pattern, its function; and what terrarium does not have.
 
+use std::collections::BTreeSet;
+
 use super::session::{Failure, Outcome, Session};
 use super::{bitrot, bricks, heal, info, options, peer, profile, status, task, volume};
 
@@ -90,6 +92,23 @@ pub const SHORT_USAGE: &str = "
  --print-statedumpdir Shows the state dump directory
 ";
 
+/// The words with the command's own ones spelled out: a beginning that only one of them has stands for it (`vol info`).
+pub fn spelled_out(mut words: Vec<String>) -> Vec<String> {
+    let commands = || COMMANDS.iter().map(|c| c.words).chain(ABSENT.iter().copied());
+    for place in 0..words.len().min(2) {
+        let before = |c: &&[&str]| c.len() > place && (0..place).all(|i| c[i] == words[i]);
+        let here: BTreeSet<&str> = commands().filter(before).map(|c| c[place]).collect();
+        let typed = words[place].as_str();
+        let mut fits = here.iter().filter(|word| !typed.is_empty() && word.starts_with(typed));
+        match (here.contains(typed), fits.next(), fits.next()) {
+            (true, ..) => {}
+            (false, Some(one), None) => words[place] = (*one).to_owned(),
+            _ => break,
+        }
+    }
+    words
+}
+
 /// Finds the command and runs it.
 ///
 /// # Errors
@@ -151,4 +170,22 @@ fn help(session: &Session, _: &[&str]) -> Outcome {
 /// What there is not, by name.
 fn absent() -> String {
     ABSENT.iter().map(|words| words.join(" ")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What people type: the shortest beginning that means one word; what could be several, or is none, stays.
+    #[test]
+    fn commands_may_be_shortened() {
+        let full = |line: &str| spelled_out(line.split(' ').map(str::to_owned).collect()).join(" ");
+        assert_eq!(full("vol info gv0"), "volume info gv0");
+        assert_eq!(full("v inf in"), "volume info in");
+        assert_eq!(full("pe st"), "peer status");
+        assert_eq!(full("p list"), "p list");
+        assert_eq!(full("volume st gv0"), "volume st gv0");
+        assert_eq!(full("volume start start"), "volume start start");
+        assert_eq!(full("nosuch"), "nosuch");
+    }
 }

@@ -25,6 +25,10 @@ impl Store {
         if let Some(name) = &op.name {
             self.note_entry_change(op.gfid, name)?;
         }
+        if !self.trusted && !self.carries(&place) {
+            // What cannot be kept is not indexed either: nobody could ever take it back.
+            return Ok(op.add.iter().map(|(key, _)| (key.clone(), Pending::default())).collect());
+        }
         let mut sums = Vec::new();
         for (key, add) in &op.add {
             let old = self.raw_get(&place, key).map(|raw| Pending::decode(&raw)).unwrap_or_default();

@@ -27,7 +27,7 @@ impl Store {
     }
 
     /// Whether it may have attributes of ours: as an ordinary user, files and directories only.
-    fn carries(&self, place: &Place) -> bool {
+    pub(super) fn carries(&self, place: &Place) -> bool {
         let kind = place.stat().map_or(0, |s| s.st_mode & libc::S_IFMT);
         self.trusted || kind == libc::S_IFREG || kind == libc::S_IFDIR
     }
