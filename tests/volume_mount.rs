@@ -17,7 +17,7 @@ end() { kill -9 ${PID[$1]}; wait ${PID[$1]} 2>/dev/null || true; }
 mnt() { mkdir -p $1; "$TERRARIUM" glusterfs --volume-file $PWD/v.json "${@:2}" $PWD/$1; }
 is() { [ "$2" = "$3" ] || { echo "$1: got '$2', hoped for '$3'" >&2; exit 1; }; }
 no() { if "$@" 2>err; then echo "worked, but should not: $*" >&2; exit 1; fi; }
-soon() { for i in {1..150}; do if "$@" >/dev/null 2>&1; then return; fi; sleep .1; done; echo "never: $*" >&2; exit 1; }
+soon() { local n; for n in {1..150}; do if "$@" >/dev/null 2>&1; then return; fi; sleep .1; done; echo "never: $*" >&2; exit 1; }
 done_all() { umount -l a b s 2>/dev/null || true; kill -9 ${PID[@]} $HEALER 2>/dev/null || true; }
 trap done_all EXIT
 PID=(); HEALER=; read -ra PORTS <<< "$PORTS"
