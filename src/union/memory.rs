@@ -247,7 +247,10 @@ impl Tables {
         let inode = self.get(ino)?;
         inode.uid = change.uid.unwrap_or(inode.uid);
         inode.gid = change.gid.unwrap_or(inode.gid);
-        inode.mode = change.mode.unwrap_or(inode.mode);
+        // A symbolic link has no mode that could be changed (chmod(2) follows it, and fchmodat(2) refuses).
+        if !matches!(inode.body, Body::Symlink(_)) {
+            inode.mode = change.mode.unwrap_or(inode.mode);
+        }
         if let Some(size) = change.size {
             let Body::File(content) = &mut inode.body else { return Err(Errno::EISDIR) };
             content.resize(usize::try_from(size).map_err(|_| Errno::EFBIG)?, 0);
