@@ -73,6 +73,8 @@ struct Work {
     session: Session,
     id: u64,
     todo: VecDeque<Fop>,
+    /// Inodes that it leaves under way.
+    changed: Vec<Gfid>,
     done: Vec<Result<Reply, i32>>,
     /// What was sent along; then what was read.
     payload: Bytes,
@@ -103,6 +105,13 @@ impl Brick {
             who.remove(&session);
         }
         let free: Vec<Gfid> = state.kept.extract_if(|_, who| who.is_empty()).map(|(gfid, _)| gfid).collect();
+        let held = state.locks.held_by(session);
+        drop(state);
+        // Before anybody else gets the locks.
+        for gfid in held {
+            let _ = self.store.settle(gfid);
+        }
+        let mut state = self.state();
         let granted = state.locks.end(session);
         for (gfid, sessions) in state.ranges.end(session) {
             state.tell(&sessions, &ToClient::Freed { gfid });
@@ -122,7 +131,8 @@ impl Brick {
     /// Carries out a request; its answer, and whatever else it causes, goes to the outboxes.
     pub fn handle(&self, session: Session, request: Request, payload: Bytes) {
         let todo = VecDeque::from(request.fops);
-        self.work(vec![Work { session, id: request.id, done: Vec::with_capacity(todo.len()), todo, payload }]);
+        let (changed, done) = (vec![], Vec::with_capacity(todo.len()));
+        self.work(vec![Work { session, id: request.id, todo, changed, done, payload }]);
     }
 
     /// Carries out requests and those that they let go on.
@@ -146,27 +156,40 @@ impl Brick {
                     None => return freed,
                 }
             } else if let Fop::Unlock { lock } = &fop {
+                // What is not on the disk yet (because it is full) is tried again.
+                let _ = self.store.settle(lock.gfid);
                 freed.extend(self.state().locks.unlock(work.session, lock));
                 work.done.push(Ok(Reply::Done));
             } else {
-                let (name, clock) = (fop.name(), std::time::Instant::now());
+                let (name, clock, changes) = (fop.name(), std::time::Instant::now(), fop.under_way());
                 self.note_use(&fop);
                 let result = match fop {
                     Fop::Content { most } => Ok(self.content(work.done.last(), most, &mut read)),
                     fop => self.fop(work.session, fop, &work.payload, &mut read),
                 };
                 self.counters.note(name, clock.elapsed(), result.as_ref().ok(), work.payload.len());
+                work.changed.extend(changes.into_iter().flatten());
                 work.done.push(result);
             }
             if work.done.last().is_some_and(Result::is_err) {
                 break;
             }
         }
+        self.settle(&work);
         let outbox = self.state().sessions.get(&work.session).map(|c| c.outbox.clone());
         if let Some(outbox) = outbox.filter(|_| work.id > 0) {
             outbox.send(&ToClient::Answer { id: work.id, results: work.done }, &read.unwrap_or_default());
         }
         freed
+    }
+
+    /// What was changed without a lock that the session keeps is not left under way.
+    fn settle(&self, work: &Work) {
+        for gfid in &work.changed {
+            if !self.state().locks.may_change(work.session, *gfid) {
+                let _ = self.store.settle(*gfid);
+            }
+        }
     }
 
     /// What `volume top` counts.

@@ -260,6 +260,51 @@ pub fn stat_fs(fd: BorrowedFd<'_>) -> Result<libc::statvfs> {
     Ok(unsafe { stat.assume_init() })
 }
 
+/// A file that is mapped into memory, shared with the file.
+#[derive(Debug)]
+pub struct Mapped {
+    start: *mut u8,
+    length: usize,
+}
+
+// SAFETY: it is plain memory that belongs to this value; who may touch it when is the borrow checker's business.
+unsafe impl Send for Mapped {}
+
+impl Mapped {
+    /// Maps the first bytes of a file that is at least as long, and stays so.
+    pub fn new(file: &OwnedFd, length: usize) -> Result<Self> {
+        let rights = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a fresh mapping somewhere; its outcome is checked.
+        let start =
+            unsafe { libc::mmap(std::ptr::null_mut(), length, rights, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+        if start == libc::MAP_FAILED { Err(last()) } else { Ok(Self { start: start.cast(), length }) }
+    }
+
+    /// A part of it.
+    pub fn bytes(&self, at: usize, length: usize) -> &[u8] {
+        // SAFETY: the mapping is as long as said, and lives as long as this value.
+        let all = unsafe { std::slice::from_raw_parts(self.start, self.length) };
+        &all[at..at + length]
+    }
+
+    /// Writes a record whose first byte says that it is valid: that byte last, so that who dies in between leaves no half of one.
+    pub fn put(&mut self, at: usize, record: &[u8]) {
+        // SAFETY: as above.
+        let all = unsafe { std::slice::from_raw_parts_mut(self.start, self.length) };
+        let [first, rest @ ..] = &mut all[at..at + record.len()] else { return };
+        rest.copy_from_slice(&record[1..]);
+        std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+        *first = record[0];
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: nobody has a part of it any more.
+        unsafe { libc::munmap(self.start.cast(), self.length) };
+    }
+}
+
 /// One raw directory entry.
 pub struct Dirent {
     /// Its name.

@@ -341,6 +341,18 @@ impl Fop {
         }
     }
 
+    /// Inodes with which the brick has something under way after it, until the lock under which it was done goes back.
+    pub fn under_way(&self) -> [Option<Gfid>; 2] {
+        match self {
+            Self::Write { gfid, .. } | Self::Truncate { gfid, .. } | Self::Fallocate { gfid, .. } => [Some(*gfid), None],
+            Self::Xattrop(op) => [Some(op.gfid), None],
+            Self::Make { parent, node, .. } => [Some(*parent), Some(node.gfid)],
+            Self::Link { parent, .. } | Self::Unlink { parent, .. } | Self::Rmdir { parent, .. } => [Some(*parent), None],
+            Self::Rename { parent, to, .. } => [Some(*parent), Some(*to)],
+            _ => [None, None],
+        }
+    }
+
     /// Which kind of change it is, if it changes what copies must agree on.
     pub fn kind(&self) -> Option<Kind> {
         match self {

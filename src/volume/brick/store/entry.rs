@@ -72,6 +72,7 @@ impl Store {
         });
         if let Err(errno) = dressed {
             let _ = sys::unlink_at(file.dir(), &file.name, false);
+            held(&self.flights).forget(node.gfid);
             self.forget(node.gfid);
             return Err(errno);
         }
@@ -137,7 +138,10 @@ impl Store {
             place.chmod((node.mode & 0o7777) | hands_down)?;
         }
         self.raw_set(place, xattr::GFID, &node.gfid.0)?;
-        self.write_mdata(node.gfid, place, Mdata::at(node.time))?;
+        match kind {
+            libc::S_IFREG => self.keep_times(node.gfid, place, Mdata::at(node.time))?,
+            _ => self.write_mdata(node.gfid, place, Mdata::at(node.time))?,
+        }
         for (key, value) in &node.xattrs {
             match place.set_attribute(&self.key(key)?, value) {
                 Err(libc::EPERM | libc::EOPNOTSUPP) if kind != libc::S_IFREG && kind != libc::S_IFDIR => {}
@@ -334,13 +338,13 @@ impl Store {
     /// A directory's names changed.
     fn dir_changed(&self, gfid: Gfid, time: Time) -> Result<Iatt> {
         let place = self.inode(gfid)?;
-        self.set_times(gfid, &place, None, Some(time), Some(time))?;
+        self.changed_at(gfid, &place, time)?;
         self.iatt(gfid, &place)
     }
 
     /// The same, for those who do not ask for its figures.
     fn touch_dir(&self, gfid: Gfid, time: Time) -> Result<()> {
-        self.set_times(gfid, &self.inode(gfid)?, None, Some(time), Some(time))
+        self.changed_at(gfid, &self.inode(gfid)?, time)
     }
 
     /// The next entries of a directory after a cookie, `most` at most, with their inodes if wanted. None: the end.

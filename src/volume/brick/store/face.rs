@@ -25,6 +25,9 @@ impl Store {
     pub(super) fn face(&self, stat: &libc::stat) -> Option<Inode> {
         let faces = held(&self.faces);
         let (_, inode, mdata) = faces.get(&stat.st_ino).filter(|(at, ..)| *at == changed(stat))?;
+        if self.flight(inode.gfid).is_some() {
+            return None;
+        }
         Some(Inode { iatt: figures(stat, *mdata), ..inode.clone() })
     }
 

@@ -12,6 +12,7 @@
 mod data;
 mod entry;
 mod face;
+mod flight;
 mod index;
 mod inode;
 mod paths;
@@ -81,6 +82,8 @@ pub struct Store {
     files: Mutex<HashMap<Gfid, Arc<OwnedFd>>>,
     /// Times of inodes, as they are in their attributes, which nobody else writes.
     times: Mutex<HashMap<Gfid, Mdata>>,
+    /// What is under way.
+    flights: Mutex<flight::Flights>,
     /// What inodes' attributes said, for those who ask again.
     faces: Mutex<face::Faces>,
     /// Files without a name that somebody has open.
@@ -125,6 +128,7 @@ impl Store {
             dirs: Mutex::default(),
             files: Mutex::default(),
             times: Mutex::default(),
+            flights: Mutex::default(),
             faces: Mutex::default(),
             kept: Mutex::default(),
             indexed: Mutex::default(),
@@ -157,6 +161,7 @@ impl Store {
         allow(sys::symlink_at(c"../../..", self.fd(), &handle), libc::EEXIST)?;
         self.prepare_anonymous()?;
         self.empty_dir(&format!("{PRIVATE}/unlink"))?;
+        self.resume_flights()?;
         self.count_blaming();
         Ok(())
     }
