@@ -6,12 +6,13 @@
 use std::io::{self, BufReader};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, Sender as Queue, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Queue, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::hearing::PATIENCE;
 use super::{Brick, Outbox};
 use crate::volume::Happening;
 use crate::volume::client::tale;
@@ -61,7 +62,8 @@ impl Server {
     /// If no thread can be had.
     pub fn new(brick: Arc<Brick>) -> io::Result<Arc<Self>> {
         let (pushes, waiting) = channel();
-        std::thread::Builder::new().name("push".into()).spawn(move || push_all(&waiting))?;
+        let own = brick.clone();
+        std::thread::Builder::new().name("push".into()).spawn(move || push_all(&own, &waiting))?;
         let (slow, queue) = channel::<Slow>();
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..SLOW {
@@ -283,8 +285,18 @@ fn take_slow(brick: &Brick, queue: &Mutex<Receiver<Slow>>) {
     }
 }
 
-fn push_all(waiting: &Receiver<(Arc<Connection>, ToClient)>) {
-    while let Ok((connection, message)) = waiting.recv() {
-        connection.write(&message, &[]);
+/// Passes word on; as long as answers wait for somebody to have heard, looks now and then whether they have waited enough.
+fn push_all(brick: &Brick, waiting: &Receiver<(Arc<Connection>, ToClient)>) {
+    const IDLE: Duration = Duration::from_secs(3600);
+    let mut pause = IDLE;
+    loop {
+        match waiting.recv_timeout(pause) {
+            Ok((connection, message)) => {
+                connection.write(&message, &[]);
+                pause = PATIENCE / 4;
+            }
+            Err(RecvTimeoutError::Timeout) => pause = if brick.hurry(PATIENCE) { PATIENCE / 4 } else { IDLE },
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
     }
 }

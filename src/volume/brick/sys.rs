@@ -275,8 +275,7 @@ impl Mapped {
     pub fn new(file: &OwnedFd, length: usize) -> Result<Self> {
         let rights = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a fresh mapping somewhere; its outcome is checked.
-        let start =
-            unsafe { libc::mmap(std::ptr::null_mut(), length, rights, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), length, rights, libc::MAP_SHARED, file.as_raw_fd(), 0) };
         if start == libc::MAP_FAILED { Err(last()) } else { Ok(Self { start: start.cast(), length }) }
     }
 

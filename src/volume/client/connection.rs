@@ -48,14 +48,24 @@ pub enum Word {
     Up,
     /// It is down.
     Down,
-    /// Somebody changed an inode, or a name in a directory.
-    Invalidate(Gfid, Option<Blob>),
-    /// Somebody removed the last name of a file that we know; the brick keeps it for us.
-    Gone(Gfid),
+    /// Somebody changed an inode, or a name in a directory (and whether it came); and the number to say that this was heard.
+    Invalidate(Gfid, Option<(Blob, bool)>, u64),
+    /// Somebody removed the last name of a file that we know; the brick keeps it for us. The number is as above.
+    Gone(Gfid, u64),
     /// A process lock that was refused may be free now.
     Freed,
     /// Somebody wants a lock that we hold.
     Contention(Lock),
+}
+
+impl Word {
+    /// The number under which the brick waits for us to have heard; 0: it does not.
+    pub fn number(&self) -> u64 {
+        match self {
+            Self::Invalidate(.., number) | Self::Gone(_, number) => *number,
+            _ => 0,
+        }
+    }
 }
 
 /// Where to find the brick right now: asked before every try.
@@ -275,8 +285,8 @@ impl Connection {
                 return;
             }
             ToClient::Blaming(on) => return self.blaming.store(on, Relaxed),
-            ToClient::Invalidate { gfid, name } => Word::Invalidate(gfid, name),
-            ToClient::Gone { gfid } => Word::Gone(gfid),
+            ToClient::Invalidate { gfid, name, heard } => Word::Invalidate(gfid, name, heard),
+            ToClient::Gone { gfid, heard } => Word::Gone(gfid, heard),
             ToClient::Freed { .. } => Word::Freed,
             ToClient::Contention { lock } => Word::Contention(lock),
         };

@@ -7,7 +7,7 @@ use fuser::{FileAttr, FopenFlags, INodeNo, LockOwner, OpenFlags};
 
 use super::attr::stale;
 use super::fs::Fs;
-use crate::volume::client::session::Notice;
+use super::heed::Stale;
 use crate::volume::client::tale::{self, Telling};
 use crate::volume::gfid::Gfid;
 use crate::volume::rpc::{Fop, Iatt, Node, Reply};
@@ -17,12 +17,22 @@ impl Fs {
     pub(super) fn open_file(&self, ino: INodeNo, flags: OpenFlags, strips: bool) -> Result<FopenFlags, i32> {
         let known = self.0.inodes.get(ino.0)?;
         self.0.inodes.open(ino.0);
+        self.be_sure(ino, known.gfid)?;
         if flags.0 & libc::O_TRUNC != 0 {
             self.0.buffers.flush(known.gfid)?;
             let cut = self.0.session.files.truncate(known.gfid, 0).map_err(stale)?;
             self.strip(known.gfid, &cut, strips)?;
         }
         Ok(self.caching(ino))
+    }
+
+    /// Somebody else changed it, or may have removed its name: it is looked at again. (ESTALE sends the kernel back to the name.)
+    fn be_sure(&self, ino: INodeNo, gfid: Gfid) -> Result<(), i32> {
+        if let Some(doubt) = self.0.inodes.doubts(ino.0) {
+            self.0.session.files.stat(gfid).map_err(stale)?;
+            self.0.inodes.sure(ino.0, doubt);
+        }
+        Ok(())
     }
 
     fn strip(&self, gfid: Gfid, iatt: &Iatt, strips: bool) -> Result<(), i32> {
@@ -109,7 +119,7 @@ impl Fs {
         let (at, iatt) = self.0.session.files.append(gfid, &Bytes::copy_from_slice(data))?;
         if at != offset {
             // The kernel waits for this answer while it has the pages locked: another thread must tell it.
-            let _ = self.0.news.send(Notice::Changed(gfid, None));
+            self.0.outdated(Stale::Inode(gfid));
         }
         self.strip(gfid, &iatt, strips)
     }
