@@ -185,3 +185,93 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::volume::brick::store::{Settings, Store};
+    use crate::volume::rpc::{Fop, Hello, Request};
+
+    #[derive(Default)]
+    struct Heap(Mutex<Vec<ToClient>>);
+
+    impl Outbox for Heap {
+        fn send(&self, message: &ToClient, _: &[u8]) {
+            self.0.lock().unwrap().push(message.clone());
+        }
+    }
+
+    impl Heap {
+        fn take(&self) -> Vec<ToClient> {
+            std::mem::take(&mut *self.0.lock().unwrap())
+        }
+    }
+
+    /// A brick and two mounts of it.
+    struct Scene {
+        brick: Brick,
+        mounts: [(Session, Arc<Heap>); 2],
+        _dir: tempfile::TempDir,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().canonicalize().unwrap();
+            let brick = Brick::new(Store::open(&Settings { path, volume_id: Gfid([7; 16]), arbiter: false }).unwrap());
+            let mounts = [(); 2].map(|()| {
+                let heap = Arc::new(Heap::default());
+                (brick.connect(heap.clone()), heap)
+            });
+            let scene = Self { brick, mounts, _dir: dir };
+            let hello = |n| Hello { client: Gfid([n; 16]), process: "fuse".into(), brick: String::new() };
+            (0..2).for_each(|who| drop(scene.say(who, Fop::Hello(hello(1)))));
+            scene
+        }
+
+        /// One mount asks something; gives what it is told then.
+        fn say(&self, who: usize, fop: Fop) -> Vec<ToClient> {
+            self.brick.handle(self.mounts[who].0, Request { id: 1, fops: vec![fop] }, Bytes::new());
+            self.mounts[who].1.take()
+        }
+    }
+
+    fn number(told: &[ToClient]) -> u64 {
+        let number = |m: &ToClient| if let ToClient::Invalidate { heard, .. } = m { Some(*heard) } else { None };
+        told.iter().find_map(number).expect("it is told")
+    }
+
+    /// Who changes what another mount looked at gets the answer when that mount has heard of it, and not before.
+    #[test]
+    fn a_change_is_answered_when_others_have_heard() {
+        let scene = Scene::new();
+        let change = || Fop::Setattr { gfid: Gfid::ROOT, change: crate::volume::rpc::Change::default() };
+        assert_eq!(scene.say(0, change()).len(), 1, "nobody has looked");
+        scene.say(1, Fop::Stat { gfid: Gfid::ROOT });
+        assert_eq!(scene.say(0, change()), [], "it waits");
+        let heard = number(&scene.mounts[1].1.take());
+        scene.say(1, Fop::Heard { number: heard });
+        assert!(matches!(scene.mounts[0].1.take()[..], [ToClient::Answer { .. }]));
+        assert_eq!(scene.say(0, change()).len(), 1, "it was told, and has not looked since");
+        scene.say(1, Fop::Stat { gfid: Gfid::ROOT });
+        assert_eq!(scene.say(0, change()), []);
+        scene.brick.disconnect(scene.mounts[1].0);
+        assert_eq!(scene.mounts[0].1.take().len(), 1, "nobody waits for one who is gone");
+    }
+
+    /// What was changed while a copy is away is told also to those who looked at that copy only.
+    #[test]
+    fn an_accusation_is_told_to_everybody() {
+        let scene = Scene::new();
+        let op = |add| Xattrop { gfid: Gfid::ROOT, add: vec![("trusted.afr.gv0-client-2".into(), add)], name: None };
+        let missed = Pending { data: 0, metadata: 0, entry: 1 };
+        assert_eq!(scene.say(0, Fop::Xattrop(op(missed))), [ToClient::Blaming(true)], "the answer waits");
+        assert!(number(&scene.mounts[1].1.take()) > 0);
+        scene.brick.hurry(Duration::ZERO);
+        assert_eq!(scene.mounts[0].1.take().len(), 1);
+        scene.say(0, Fop::Xattrop(op(missed.negated())));
+        assert_eq!(scene.mounts[1].1.take(), [ToClient::Blaming(false)], "what is healed changes nothing for it");
+    }
+}
