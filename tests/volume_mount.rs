@@ -146,10 +146,11 @@ for i in {1..100}; do
 done
 healed() { [ -z "$(ls b*/.glusterfs/indices/xattrop | grep -v '^b\|^xattrop\|^$')" ]; }
 for n in 0 1 2; do
-    for i in {1..8}; do echo old > a/g$i; cat b/g$i > /dev/null; done
+    mkdir a/d$n; for i in {1..8}; do echo old > a/d$n/f$i; done
+    mnt s; cat s/d$n/* > /dev/null
     end $n
-    for i in {1..8}; do echo new > a/new; mv a/new a/g$i; is lost "$(cat b/g$i)" new; done
-    brick $n; soon healed
+    for i in {1..8}; do echo new > a/new; mv a/new a/d$n/f$i; is lost "$(cat s/d$n/f$i)" new; done
+    umount s; brick $n; soon healed
 done
 "#,
     );
