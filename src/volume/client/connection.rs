@@ -1,7 +1,7 @@
 //! One brick as a client sees it: a connection that comes back by itself.
 //!
-//! A thread connects, reads answers and word from the brick, and when the connection is lost tries again, ever more
-//! slowly: after [`SOON`] at first, every [`RETRY`] in the end; at once, and as eagerly as at first, when it is told to
+//! A thread connects, reads answers and word from the brick, and when the connection is lost tries again, more
+//! slowly each time: after [`SOON`] at first, every [`RETRY`] in the end; at once, and as eagerly as at first, when it is told to
 //! ([`Connection::kick`]: a brick that is being started may not listen yet). Callers write to the socket themselves, and whoever
 //! waits for an answer reads it himself ([`ear`]), so that no thread has to wake another one.
 
@@ -26,7 +26,7 @@ use crate::volume::{gfid::Gfid, rpc::Blob};
 use crate::world::wire::{Dial, write_frame};
 
 /// Between two tries to reach a brick, in the end.
-pub const RETRY: Duration = Duration::from_secs(3);
+pub const RETRY: Duration = Duration::from_millis(500);
 /// The same at first.
 const SOON: Duration = Duration::from_millis(100);
 /// How long what is under way may take to end, and a connection to be made anew, when it is to go another way.
