@@ -53,15 +53,15 @@ impl Store {
 
     /// A file is made at its handle and linked to its name when it is complete.
     fn make_file(&self, parent: Gfid, name: &[u8], place: &Place, node: &Node) -> Result<Inode> {
-        let handle = self.below(&node.gfid.handle())?;
+        let mut handle = self.handle(node.gfid)?;
         let is_kept = held(&self.kept).contains(&node.gfid);
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
-        let create = || sys::open_at(handle.dir(), &handle.name, flags, node.mode & 0o7777);
-        let opened = match if is_kept { Err(libc::EEXIST) } else { create() } {
+        let create = |handle: &Place| sys::open_at(handle.dir(), &handle.name, flags, node.mode & 0o7777);
+        let opened = match if is_kept { Err(libc::EEXIST) } else { create(&handle) } {
             Err(libc::EEXIST) => return self.name_again(parent, name, place, node.gfid),
             Err(libc::ENOENT) => {
-                self.ensure_handle_dirs(node.gfid)?;
-                create()?
+                handle = self.ensure_handle_dirs(node.gfid)?;
+                create(&handle)?
             }
             other => other?,
         };
@@ -94,11 +94,11 @@ impl Store {
 
     /// A symbolic link or a special file, made like a file.
     fn make_other(&self, parent: Gfid, name: &[u8], place: &Place, node: &Node) -> Result<Inode> {
-        let handle = self.below(&node.gfid.handle())?;
+        let mut handle = self.handle(node.gfid)?;
         match self.make_at(&handle, node) {
             Err(libc::EEXIST) => return self.name_again(parent, name, place, node.gfid),
             Err(libc::ENOENT) => {
-                self.ensure_handle_dirs(node.gfid)?;
+                handle = self.ensure_handle_dirs(node.gfid)?;
                 self.make_at(&handle, node)?;
             }
             other => other?,
@@ -127,9 +127,7 @@ impl Store {
     fn dress(&self, place: &Place, node: &Node, dir: &libc::stat) -> Result<()> {
         let inherits = dir.st_mode & libc::S_ISGID != 0;
         let gid = if inherits { dir.st_gid } else { node.gid };
-        // SAFETY: these cannot fail.
-        let own = unsafe { (libc::geteuid(), libc::getegid()) };
-        if (node.uid, gid) != own {
+        if (node.uid, gid) != self.owner {
             place.chown(node.uid, gid)?;
         }
         let kind = node.mode & libc::S_IFMT;
@@ -165,17 +163,16 @@ impl Store {
 
     /// Makes sure that a file has its handle.
     fn restore_handle(&self, gfid: Gfid, place: &Place) -> Result<()> {
-        let handle = self.below(&gfid.handle())?;
-        if handle.stat().is_ok() {
+        if self.handle(gfid)?.stat().is_ok() {
             return Ok(());
         }
-        self.ensure_handle_dirs(gfid)?;
+        let handle = self.ensure_handle_dirs(gfid)?;
         allow(sys::link_at(place.dir(), &place.name, handle.dir(), &handle.name), libc::EEXIST)
     }
 
     /// Lets a directory's handle tell where it is now.
     fn point_handle(&self, gfid: Gfid, parent: Gfid, name: &[u8]) -> Result<()> {
-        let handle = self.below(&gfid.handle())?;
+        let handle = self.handle(gfid)?;
         allow(sys::unlink_at(handle.dir(), &handle.name, false), libc::ENOENT)?;
         self.forget(gfid);
         sys::symlink_at(&sys::cstr(Gfid::target(parent, name))?, handle.dir(), &handle.name)
@@ -189,7 +186,7 @@ impl Store {
 
     fn drop_name(&self, place: &Place, parent: Gfid, name: &[u8]) {
         let key = self.key(xattr::gfid2path(parent, name).0.as_bytes());
-        let _ = key.and_then(|key| sys::remove_xattr(&place.path, &key));
+        let _ = key.and_then(|key| sys::remove_xattr_at(place.dir(), &place.name, &key));
     }
 
     /// Another name for a file; nothing happens if the name is this file already.
@@ -219,7 +216,7 @@ impl Store {
         if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
             return Err(libc::EISDIR);
         }
-        let gfid = self.gfid_at(&place, &stat);
+        let gfid = self.face(&stat).map(|known| known.gfid).or_else(|| self.gfid_at(&place, &stat));
         let last = stat.st_nlink <= 2;
         if !last && let Some(gfid) = gfid {
             self.drop_name(&place, parent, name);
@@ -234,7 +231,7 @@ impl Store {
 
     /// The last name is gone: the handle goes too, or out of sight as long as somebody has the file open.
     fn drop_handle(&self, gfid: Gfid, keep: bool) -> Result<()> {
-        let handle = self.below(&gfid.handle())?;
+        let handle = self.handle(gfid)?;
         self.forget_index(gfid);
         if keep {
             let kept = self.below(&format!("{PRIVATE}/unlink/{gfid}"))?;
@@ -273,7 +270,7 @@ impl Store {
         self.forget(gfid);
         self.forget_index(gfid);
         let _ = self.entry_change_done(gfid, None);
-        let handle = self.below(&gfid.handle())?;
+        let handle = self.handle(gfid)?;
         allow(sys::unlink_at(handle.dir(), &handle.name, false), libc::ENOENT)
     }
 

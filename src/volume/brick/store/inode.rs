@@ -87,7 +87,7 @@ impl Store {
                 let mut names: Vec<String> = self.list(&self.below(&dir)?)?.into_iter().map(text).collect();
                 names.sort();
                 for gfid in names.iter().filter(|n| n.as_str() > first.as_str()).filter_map(|n| Gfid::parse(n)) {
-                    if !visit(gfid, &self.below(&format!("{dir}/{gfid}"))?)? {
+                    if !visit(gfid, &self.handle(gfid)?)? {
                         return Ok(());
                     }
                 }
@@ -262,7 +262,7 @@ impl Store {
 
     /// One attribute of an inode; ENODATA.
     pub(in crate::volume::brick) fn getxattr(&self, gfid: Gfid, key: &[u8]) -> Result<Blob> {
-        let value = sys::get_xattr(&self.inode(gfid)?.path, &self.key(key)?);
+        let value = self.inode(gfid)?.attribute(&self.key(key)?);
         value.map(Bytes::from).map_err(|e| if e == libc::EPERM { libc::ENODATA } else { e })
     }
 
@@ -284,14 +284,14 @@ impl Store {
     /// Sets an attribute.
     pub(in crate::volume::brick) fn setxattr(&self, gfid: Gfid, key: &[u8], value: &[u8], flags: i32) -> Result<Iatt> {
         let place = self.inode(gfid)?;
-        sys::set_xattr(&place.path, &self.key(key)?, value, flags)?;
+        sys::set_xattr_at(place.dir(), &place.name, &self.key(key)?, value, flags)?;
         self.iatt(gfid, &place)
     }
 
     /// Removes an attribute; ENODATA.
     pub(in crate::volume::brick) fn removexattr(&self, gfid: Gfid, key: &[u8]) -> Result<Iatt> {
         let place = self.inode(gfid)?;
-        sys::remove_xattr(&place.path, &self.key(key)?)?;
+        sys::remove_xattr_at(place.dir(), &place.name, &self.key(key)?)?;
         self.iatt(gfid, &place)
     }
 }

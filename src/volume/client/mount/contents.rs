@@ -64,7 +64,10 @@ impl Fs {
             Ok(attr) => {
                 self.0.inodes.open(attr.ino.0);
                 self.caching(attr.ino);
-                Ok((attr, FopenFlags::FOPEN_KEEP_CACHE))
+                // Who only writes needs no pages; and for each file that is written through them the kernel asks for its
+                // capabilities once.
+                let only_writes = flags & libc::O_ACCMODE == libc::O_WRONLY;
+                Ok((attr, if only_writes { FopenFlags::FOPEN_DIRECT_IO } else { FopenFlags::FOPEN_KEEP_CACHE }))
             }
         }
     }
