@@ -204,6 +204,8 @@ pub enum Ask {
     },
     /// One volume, or all.
     Volumes(Option<String>),
+    /// What was set for the whole pool.
+    Globals,
     /// What the servers know of a volume.
     Query(Query),
 }
@@ -226,6 +228,8 @@ pub enum Answer {
     },
     /// Volumes, sorted by name, with the pool's options in force.
     Volumes(Vec<Volume>),
+    /// Options, newest first.
+    Options(Vec<(String, String)>),
     /// What the servers reported, `localhost` first, and the volume.
     Reports(Box<Volume>, Vec<Report>),
 }
