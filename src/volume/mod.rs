@@ -16,6 +16,7 @@
 pub mod brick;
 pub mod client;
 pub mod definition;
+pub mod dump;
 mod event;
 pub mod gfid;
 pub mod handshake;

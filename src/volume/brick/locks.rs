@@ -131,6 +131,11 @@ impl<W> Locks<W> {
         queue.is_some_and(|q| q.held.iter().any(|(l, s)| *s == session && (l == lock || l.name.is_none())))
     }
 
+    /// How many requests wait for one.
+    pub fn waiting(&self) -> usize {
+        self.queues.values().map(|q| q.waiting.len()).sum()
+    }
+
     /// How many locks are held.
     pub fn held(&self) -> usize {
         self.queues.values().map(|q| q.held.len()).sum()

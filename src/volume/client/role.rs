@@ -68,7 +68,14 @@ pub fn mount(options: &Mount, ready: impl FnOnce()) -> io::Result<()> {
     let ttl = Ttl { attribute: options.attribute, entry: options.entry };
     let subdir = options.subdir.clone().filter(|d| !d.trim_matches('/').is_empty());
     let source = format!("{server}:/{}{}", volume.name, subdir.as_deref().unwrap_or_default());
-    let settings = MountOptions { point: point.clone(), source, read_only: options.read_only, subdir, ttl };
+    let settings = MountOptions {
+        point: point.clone(),
+        source,
+        read_only: options.read_only,
+        subdir,
+        machine: options.machine.clone(),
+        ttl,
+    };
     let name = format!("mount:{}", point.display());
     let begin = |news: std::sync::mpsc::Sender<Notice>| {
         let who = ("fuse", "client", name.as_str());

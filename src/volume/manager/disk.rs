@@ -127,6 +127,7 @@ pub fn describe(path: &str) -> Option<Disk> {
         kind: text(|m| &m.kind),
         device: text(|m| &m.device),
         options: text(|m| &m.options),
+        block,
         free: stat.blocks_available() * block,
         total: stat.blocks() * block,
         inodes: stat.files(),

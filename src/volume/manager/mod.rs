@@ -38,7 +38,7 @@ pub mod task;
 pub mod transaction;
 pub mod wire;
 
-pub use history::timestamp_of;
+pub use history::{format_time, timestamp_of};
 pub use place::{Place, ensure_manager};
 pub use server::Manager;
 

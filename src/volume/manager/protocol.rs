@@ -110,6 +110,10 @@ pub enum About {
     Task,
     /// How many entries wait to be healed, from the bricks' indices.
     HealCount,
+    /// Let the brick processes write down their state.
+    Statedump,
+    /// Let the brick processes begin new logs: all, or the one of this name.
+    Rotate(Option<String>),
     /// Ask the brick processes themselves.
     Bricks(BrickAsk),
     /// Let the self-heal daemon begin now; `true`: the whole tree.
@@ -169,6 +173,9 @@ pub struct Disk {
     pub device: String,
     /// `rw,relatime`.
     pub options: String,
+    /// Bytes of a block.
+    #[serde(default)]
+    pub block: u64,
     /// Bytes.
     pub free: u64,
     /// Bytes.

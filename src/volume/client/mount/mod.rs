@@ -11,6 +11,7 @@ mod fs;
 mod inodes;
 mod listing;
 mod locks;
+mod meta;
 mod names;
 mod virtuals;
 mod xattrs;
@@ -57,6 +58,8 @@ pub struct MountOptions {
     pub read_only: bool,
     /// A directory of the volume to mount instead of its root.
     pub subdir: Option<String>,
+    /// The machine that mounts.
+    pub machine: String,
     /// Time-outs.
     pub ttl: Ttl,
 }
@@ -67,6 +70,7 @@ pub struct Mounted {
     buffers: Buffers,
     inodes: Inodes,
     locks: locks::Locks,
+    meta: meta::Meta,
     ttl: Ttl,
     notifier: OnceLock<Notifier>,
     /// The kernel's end, for a message that [`Notifier`] does not have.
@@ -186,10 +190,13 @@ pub fn serve(
         buffers,
         inodes,
         locks: <_>::default(),
+        meta: meta::Meta::new(&options.point, &options.machine),
         ttl: options.ttl,
         notifier: OnceLock::new(),
         news,
     });
+    let told = Arc::downgrade(&mounted);
+    crate::volume::dump::on_request(move || told.upgrade().map(|mounted| mounted.sections()));
     let mut config = fuser::Config::default();
     config.acl = SessionACL::All;
     config.n_threads = Some(8);

@@ -29,6 +29,9 @@ impl Fs {
     }
 
     pub(super) fn lookup_entry(&self, parent: INodeNo, name: &OsStr) -> Result<FileAttr, i32> {
+        if let Some(found) = self.meta_lookup(parent, name) {
+            return found;
+        }
         let found = self.0.session.files.lookup(self.gfid(parent)?, &blob(name))?;
         let inode = self.fresh(found.inode)?;
         Ok(self.told(&inode))
@@ -44,6 +47,9 @@ impl Fs {
     }
 
     pub(super) fn stat(&self, ino: INodeNo) -> Result<FileAttr, i32> {
+        if let Some(node) = self.meta(ino) {
+            return Ok(self.meta_attr(ino, &node?));
+        }
         let gfid = self.gfid(ino)?;
         self.0.buffers.flush(gfid)?;
         Ok(self.figures(gfid, &self.0.session.files.figures(gfid).map_err(stale)?))

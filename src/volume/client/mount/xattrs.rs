@@ -26,6 +26,9 @@ impl Fs {
     }
 
     pub(super) fn get_xattr(&self, ino: INodeNo, name: &OsStr) -> Result<Bytes, i32> {
+        if self.meta(ino).is_some() {
+            return Err(libc::ENODATA);
+        }
         let (gfid, key) = (self.gfid(ino)?, blob(name));
         if let Some(value) = virtuals::get(&self.0.session.files, gfid, &key) {
             return value;
@@ -41,6 +44,9 @@ impl Fs {
     }
 
     pub(super) fn list_xattrs(&self, ino: INodeNo) -> Result<Bytes, i32> {
+        if self.meta(ino).is_some() {
+            return Ok(Bytes::new());
+        }
         let gfid = self.gfid(ino)?;
         match self.0.session.files.tell(gfid, &Fop::Xattrs { gfid, internal: false })? {
             Reply::Xattrs(all) => Ok(all.iter().flat_map(|(k, _)| k.iter().copied().chain([0])).collect::<Bytes>()),
