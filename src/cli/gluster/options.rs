@@ -2,7 +2,7 @@
 
 use super::session::{Failure, Outcome, Session};
 use super::xml::{leaf, node};
-use crate::volume::definition::Volume;
+use crate::volume::definition::{Status, Volume};
 use crate::volume::manager::op::Change;
 use crate::volume::manager::protocol::Ask;
 use crate::volume::options::{self, GLOBAL, Row, Support, TABLE};
@@ -37,7 +37,7 @@ pub fn set(session: &Session, words: &[&str]) -> Outcome {
         _ => return Err(Failure::Usage(SET_GROUP)),
     }
     let pairs: Vec<(String, String)> = words[1..].chunks(2).map(|p| (p[0].into(), p[1].into())).collect();
-    if let Some(reason) = pairs.iter().find_map(|(key, _)| by_another_command(key)) {
+    if let Some(reason) = pairs.iter().find_map(|(key, _)| by_another_command(session, words[0], key)) {
         return Err(Failure::failed("volume set", &reason));
     }
     let outcome = session.change(words[0], Change::Set(pairs.clone()), false).map(drop);
@@ -50,9 +50,12 @@ pub fn set(session: &Session, words: &[&str]) -> Outcome {
 }
 
 /// Why an option is not set by `volume set`, if it has a command of its own.
-fn by_another_command(key: &str) -> Option<String> {
+fn by_another_command(session: &Session, volume: &str, key: &str) -> Option<String> {
     let key = options::row(key)?.key;
+    let created = || session.volumes(Some(volume)).is_ok_and(|v| v.iter().all(|v| v.status == Status::Created));
     let (how, command) = match key {
+        // Before there is anything to heal, it may be chosen like any other option.
+        "cluster.granular-entry-heal" if created() => return None,
         "cluster.granular-entry-heal" => {
             return Some(format!(
                 " 'gluster volume set <VOLNAME> {key} {{enable, disable}}' is not supported. Use 'gluster volume heal <VOLNAME> granular-entry-heal {{enable, disable}}' instead."

@@ -79,6 +79,9 @@ impl Server {
     pub fn reconfigure(&self, volume: &Volume) {
         let seconds = options::value(volume, "storage.health-check-interval").trim().parse().unwrap_or(30);
         self.check_every.store(seconds, Relaxed);
+        let number = |key: &str| options::value(volume, key).trim().parse::<u32>().ok();
+        self.brick.store.allow_links(number("storage.max-hardlinks").unwrap_or(0));
+        self.brick.store.own(number("storage.owner-uid"), number("storage.owner-gid"));
         crate::volume::dump::into(volume.option("server.statedump-path").map(PathBuf::from));
     }
 

@@ -60,9 +60,10 @@ fn replicas(graph: &Graph, number: usize, set: &Set) -> Section {
         told = told.with(key, options::value(volume, &format!("cluster.{key}")));
     }
     told = told.with("use-anonymous-inode", on(volume, "use-anonymous-inode"));
-    told = match options::value(volume, "cluster.quorum-type") {
-        "fixed" => told.with("quorum-count", options::value(volume, "cluster.quorum-count")),
-        kind => told.with("quorum-type", kind),
+    told = match (options::value(volume, "cluster.quorum-type"), options::value(volume, "cluster.quorum-count")) {
+        ("fixed", "(null)") => told.with("quorum-type", "none"),
+        ("fixed", count) => told.with("quorum-type", "fixed").with("quorum-count", count),
+        (kind, _) => told.with("quorum-type", kind),
     };
     told.with("up", u8::from(set.ready().is_ok()))
 }

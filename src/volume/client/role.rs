@@ -28,6 +28,8 @@ pub struct Mount {
     pub subdir: Option<String>,
     /// `ro`.
     pub read_only: bool,
+    /// Whether everything is also found by its identity, below `.gfid`.
+    pub aux_gfid: bool,
     /// How long the kernel may believe figures.
     pub attribute: Duration,
     /// How long it may believe names.
@@ -73,6 +75,7 @@ pub fn mount(options: &Mount, ready: impl FnOnce()) -> io::Result<()> {
         source,
         read_only: options.read_only,
         subdir,
+        aux_gfid: options.aux_gfid,
         machine: options.machine.clone(),
         ttl,
     };

@@ -121,7 +121,7 @@ fn throttle(key: &str, value: &str) -> Option<String> {
 fn is_address(text: &str) -> bool {
     let text = text.trim().trim_start_matches('!');
     let fine = |c: char| c.is_ascii_alphanumeric() || ".-_:*?/[]()|".contains(c);
-    !text.is_empty() && !text.starts_with('-') && text.chars().all(fine)
+    !text.is_empty() && !text.starts_with(['-', '.']) && !text.contains("..") && text.chars().all(fine)
 }
 
 #[cfg(test)]
@@ -156,6 +156,7 @@ mod tests {
             "option auth.addr./data/b.allow 50%: '50%' is not a valid internet-address-list"
         );
         assert_eq!(refusal(Some(&three), "auth.allow", "192.168.1.*,server2"), "fine");
+        assert_ne!(refusal(Some(&three), "auth.allow", "example..org"), "fine");
         assert_eq!(refusal(Some(&three), "cluster.read-subvolume", "gv0-client-1"), "fine");
     }
 

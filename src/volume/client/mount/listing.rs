@@ -8,6 +8,7 @@ use std::time::Duration;
 use fuser::{FileAttr, FileType, Generation, INodeNo, ReplyDirectory, ReplyDirectoryPlus};
 
 use super::attr::{bare, kind_of};
+use super::aux::is_aux;
 use super::fs::Fs;
 use super::meta;
 use crate::volume::rpc::{Entry, Inode};
@@ -22,7 +23,14 @@ impl Fs {
         }
         let entries = match self.meta(ino) {
             Some(node) => meta::entries(&node?)?,
-            None => self.0.session.files.readdir(self.gfid(ino)?, true)?,
+            None if is_aux(ino) => vec![],
+            None => {
+                let gfid = self.gfid(ino)?;
+                if !self.0.trusts_listings() && self.0.session.files.stat(gfid).is_ok_and(|found| found.needs_heal) {
+                    self.0.heal(gfid);
+                }
+                self.0.session.files.readdir(gfid, true)?
+            }
         };
         self.0.inodes.keep_listing(Some(fh), entries);
         self.0.inodes.listing(fh).ok_or(libc::EBADF)
