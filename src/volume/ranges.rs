@@ -57,6 +57,12 @@ impl File {
 }
 
 impl Ranges {
+    /// Takes all locks of a file from whoever holds them. Gives how many there were, and the sessions that should try again.
+    pub fn clear(&mut self, gfid: Gfid) -> (usize, Vec<Session>) {
+        let gone = self.files.remove(&gfid).unwrap_or_default();
+        (gone.held.len(), gone.refused.into_iter().collect())
+    }
+
     /// Takes a lock, or gives bytes back ([`Hold::None`]). `Err`: who is in the way. Gives the sessions that should try again.
     ///
     /// # Errors

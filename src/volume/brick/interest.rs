@@ -78,6 +78,11 @@ impl Interest {
         self.name_changed(session, gfid)
     }
 
+    /// How many inodes somebody looks at.
+    pub fn inodes(&self) -> usize {
+        self.seen.len()
+    }
+
     /// An inode is gone: nobody looks at it any more.
     pub fn gone(&mut self, gfid: Gfid) {
         self.seen.remove(&gfid);

@@ -143,6 +143,11 @@ impl<W> Locks<W> {
         held.map(|((_, gfid), _)| *gfid).collect()
     }
 
+    /// How many requests wait for one.
+    pub fn waiting(&self) -> usize {
+        self.queues.values().map(|q| q.waiting.len()).sum()
+    }
+
     /// How many locks are held.
     pub fn held(&self) -> usize {
         self.queues.values().map(|q| q.held.len()).sum()

@@ -11,6 +11,7 @@
 
 mod counters;
 mod hearing;
+mod inside;
 pub mod interest;
 pub mod locks;
 pub mod role;
@@ -170,12 +171,14 @@ impl Brick {
                 work.done.push(Ok(Reply::Done));
             } else {
                 let (name, clock, changes) = (fop.name(), std::time::Instant::now(), fop.under_way());
-                self.note_use(&fop);
+                let used = self.note_use(&fop);
                 let result = match fop {
                     Fop::Content { most } => Ok(self.content(work.done.last(), most, &mut read)),
                     fop => self.fop(&mut work.by, fop, &work.payload, &mut read),
                 };
-                self.counters.note(name, clock.elapsed(), result.as_ref().ok(), work.payload.len());
+                let took = clock.elapsed();
+                self.counters.note(name, took, result.as_ref().ok(), work.payload.len());
+                self.note_rate(name, used, took, (result.as_ref().ok(), work.payload.len()));
                 work.changed.extend(changes.into_iter().flatten());
                 work.done.push(result);
             }
@@ -199,11 +202,17 @@ impl Brick {
         }
     }
 
-    /// What `volume top` counts.
-    fn note_use(&self, fop: &Fop) {
+    /// What `volume top` counts; gives the file that is read or written.
+    fn note_use(&self, fop: &Fop) -> Option<Gfid> {
         match fop {
-            Fop::Read { gfid, .. } => self.counters.used("read", *gfid),
-            Fop::Write { gfid, .. } => self.counters.used("write", *gfid),
+            Fop::Read { gfid, .. } => {
+                self.counters.used("read", *gfid);
+                return Some(*gfid);
+            }
+            Fop::Write { gfid, .. } => {
+                self.counters.used("write", *gfid);
+                return Some(*gfid);
+            }
             Fop::Readdir { gfid, after, .. } => {
                 if *after == 0 {
                     self.counters.used("opendir", *gfid);
@@ -212,6 +221,25 @@ impl Brick {
             }
             _ => {}
         }
+        None
+    }
+
+    /// How fast a file was read or written (`volume top … read-perf`).
+    fn note_rate(
+        &self,
+        fop: &'static str,
+        file: Option<Gfid>,
+        took: std::time::Duration,
+        moved: (Option<&Reply>, usize),
+    ) {
+        let Some(gfid) = file else { return };
+        let bytes = match moved {
+            (Some(Reply::Data(read)), _) => u64::from(*read),
+            (Some(_), sent) => sent as u64,
+            (None, _) => return,
+        };
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
+        self.counters.went(fop, gfid, bytes / micros);
     }
 
     /// The contents of what was just found, if they are few.

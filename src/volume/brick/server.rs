@@ -5,6 +5,7 @@
 
 use std::io::{self, BufReader};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Queue, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -13,7 +14,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::hearing::PATIENCE;
-use super::{Brick, Outbox};
+use super::{Brick, Outbox, inside};
 use crate::volume::Happening;
 use crate::volume::client::tale;
 use crate::volume::definition::Volume;
@@ -43,6 +44,7 @@ pub struct Server {
     connections: Mutex<Vec<(u64, Arc<Connection>)>>,
     detail: Arc<std::sync::atomic::AtomicBool>,
     told: OnceLock<(Reporter, String)>,
+    log: Option<PathBuf>,
 }
 
 struct Connection {
@@ -56,11 +58,11 @@ struct Connection {
 }
 
 impl Server {
-    /// Serves `brick`.
+    /// Serves `brick`; what it has to say goes to `log`, if it has one.
     ///
     /// # Errors
     /// If no thread can be had.
-    pub fn new(brick: Arc<Brick>) -> io::Result<Arc<Self>> {
+    pub fn new(brick: Arc<Brick>, log: Option<PathBuf>) -> io::Result<Arc<Self>> {
         let (pushes, waiting) = channel();
         let own = brick.clone();
         std::thread::Builder::new().name("push".into()).spawn(move || push_all(&own, &waiting))?;
@@ -72,13 +74,17 @@ impl Server {
         }
         let connections = Mutex::default();
         let (detail, told) = (Arc::default(), OnceLock::new());
-        Ok(Arc::new(Self { brick, pushes, slow, check_every: AtomicU64::new(30), connections, detail, told }))
+        Ok(Arc::new(Self { brick, pushes, slow, check_every: AtomicU64::new(30), connections, detail, told, log }))
     }
 
     /// The volume's options are these from now on.
     pub fn reconfigure(&self, volume: &Volume) {
         let seconds = options::value(volume, "storage.health-check-interval").trim().parse().unwrap_or(30);
         self.check_every.store(seconds, Relaxed);
+        let number = |key: &str| options::value(volume, key).trim().parse::<u32>().ok();
+        self.brick.store.allow_links(number("storage.max-hardlinks").unwrap_or(0));
+        self.brick.store.own(number("storage.owner-uid"), number("storage.owner-gid"));
+        crate::volume::dump::into(volume.option("server.statedump-path").map(PathBuf::from));
     }
 
     /// Seconds between two looks at the directory; 0: never.
@@ -195,9 +201,21 @@ impl Server {
                 Ok(Value::Null)
             }
             BrickAsk::Fds => Ok(json!([])),
+            BrickAsk::Memory => Ok(inside::memory()),
+            BrickAsk::Inodes => Ok(self.brick.inodes()),
+            BrickAsk::Calls => Ok(self.brick.calls()),
+            BrickAsk::Speed { write, block, count } => self.brick.speed(write, block, count),
+            BrickAsk::Fastest { write, count } => Ok(self.brick.fastest(write, count)),
+            BrickAsk::Unlock { path } => self.brick.unlock_all(&path),
+            BrickAsk::Rotate => self.rotate().map(|()| Value::Null),
             BrickAsk::Blame { client } => self.brick.blame_root(&client).map(|()| Value::Null),
         };
         connection.reply(&frame.id, &answer)
+    }
+
+    fn rotate(&self) -> Result<(), String> {
+        let log = self.log.as_ref().ok_or("it has no log of its own")?;
+        inside::rotate(log).map_err(|e| e.to_string())
     }
 
     /// What clients used most, by path.

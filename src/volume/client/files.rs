@@ -39,10 +39,12 @@ impl Graph {
 }
 
 /// A directory is on every set, and each notes only the changes of its own names: what one set tells of it is completed by
-/// what the others do. Its times are the youngest.
-fn merged(graph: &Graph, place: usize, mut found: Found) -> Found {
+/// what the others do. Its times are the youngest. Also tells whether one of them lacks it.
+fn merged(graph: &Graph, place: usize, mut found: Found) -> (Found, bool) {
     let others = graph.sets.iter().enumerate().filter(|(i, _)| *i != place);
-    for other in others.filter_map(|(_, set)| set.stat(found.inode.gfid).ok()) {
+    let others: Vec<_> = others.map(|(_, set)| set.stat(found.inode.gfid)).collect();
+    let lacking = others.iter().any(|other| matches!(other, Err(libc::ENOENT)));
+    for other in others.into_iter().flatten() {
         let (own, more) = (&mut found.inode.iatt, other.inode.iatt);
         own.mtime = own.mtime.max(more.mtime);
         own.ctime = own.ctime.max(more.ctime);
@@ -50,7 +52,7 @@ fn merged(graph: &Graph, place: usize, mut found: Found) -> Found {
         own.nlink = own.nlink.max(more.nlink);
         found.needs_heal |= other.needs_heal;
     }
-    found
+    (found, lacking)
 }
 
 /// A volume's tree.
@@ -147,7 +149,7 @@ impl Files {
         }
         let (place, found) = self.search(&graph, gfid)?;
         if found.inode.iatt.is_dir() {
-            return Ok(merged(&graph, place, found));
+            return Ok(merged(&graph, place, found).0);
         }
         self.known().places.insert(gfid, place);
         Ok(found)

@@ -14,6 +14,7 @@ pub mod files;
 pub mod heal;
 pub mod info;
 pub mod manager;
+mod meta;
 pub mod migrate;
 pub mod mount;
 pub mod net;

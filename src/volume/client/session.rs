@@ -119,6 +119,11 @@ impl Session {
         Ok(session)
     }
 
+    /// Who this client is.
+    pub fn client(&self) -> Gfid {
+        self.client
+    }
+
     fn links(&self) -> MutexGuard<'_, Links> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }

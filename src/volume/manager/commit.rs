@@ -44,6 +44,7 @@ impl Manager {
             }
             Change::ReplaceBrick { new, .. } if new.peer == own => disk::stage_new_brick(new, op.force),
             Change::ResetBrick { new: Some(new), .. } if new.peer == own => disk::stage_new_brick(new, true),
+            Change::Set(options) => options.iter().try_for_each(|(key, value)| disk::stage_option(key, value)),
             Change::Start if !op.force => {
                 let volume = state.volume(&op.volume)?;
                 volume.bricks.iter().filter(local).try_for_each(|b| disk::check_brick(volume, b))

@@ -56,6 +56,17 @@ fn make_directory(brick: &Brick, path: &Path) -> Result<(), String> {
     }
 }
 
+/// Sees whether what an option names is there.
+///
+/// # Errors
+/// Why not.
+pub fn stage_option(key: &str, value: &str) -> Result<(), String> {
+    match key {
+        "server.statedump-path" if !Path::new(value).is_dir() => Err(format!("Failed: {value} is not a directory")),
+        _ => Ok(()),
+    }
+}
+
 /// Makes a directory a brick of the volume.
 ///
 /// # Errors
@@ -122,6 +133,7 @@ pub fn describe(path: &str) -> Option<Disk> {
         kind: text(|m| &m.kind),
         device: text(|m| &m.device),
         options: text(|m| &m.options),
+        block,
         free: stat.blocks_available() * block,
         total: stat.blocks() * block,
         inodes: stat.files(),

@@ -9,7 +9,7 @@
 //! Read in this order:
 //!
 //! * pure: [`peer`], [`op`] (what may change, and what the definition is then), [`task`], [`state`] (what is allowed),
-//!   [`info`] and [`volfile`] (definitions as files), [`protocol`] (what is said);
+//!   [`info`] (definitions as files), [`protocol`] (what is said);
 //! * [`hosts`], [`place`], [`store`], [`disk`], [`process`], [`daemons`], [`wire`]: hands and ears;
 //! * [`server`] (the manager as a whole), [`pool`], [`transaction`], [`commit`], [`query`], [`clients`], [`command`].
 //!
@@ -36,10 +36,9 @@ pub mod state;
 pub mod store;
 pub mod task;
 pub mod transaction;
-pub mod volfile;
 pub mod wire;
 
-pub use history::timestamp_of;
+pub use history::{format_time, timestamp_of};
 pub use place::{Place, ensure_manager};
 pub use server::Manager;
 

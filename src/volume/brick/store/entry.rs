@@ -195,12 +195,32 @@ impl Store {
         match new.stat() {
             Ok(stat) if self.gfid_at(&new, &stat) == Some(gfid) => {}
             Ok(_) => return Err(libc::EEXIST),
+            Err(_) if self.has_all_links(&old.stat()?) => return Err(libc::EMLINK),
             Err(_) => sys::link_at(old.dir(), &old.name, new.dir(), &new.name)?,
         }
         self.note_name(&new, parent, name)?;
         self.set_times(gfid, &new, None, None, Some(time))?;
         self.touch_dir(parent, time)?;
         self.describe(&new, &new.stat()?, gfid)
+    }
+
+    /// Whether a file has as many names as `storage.max-hardlinks` allows; its handle is none of them.
+    fn has_all_links(&self, stat: &libc::stat) -> bool {
+        let most = self.most_links.load(std::sync::atomic::Ordering::Relaxed);
+        most > 0 && stat.st_nlink > u64::from(most)
+    }
+
+    /// How many names a file may have; 0: as many as the file system allows.
+    pub(in crate::volume::brick) fn allow_links(&self, most: u32) {
+        self.most_links.store(most, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// The root directory belongs to these from now on (`storage.owner-uid`, `storage.owner-gid`).
+    pub(in crate::volume::brick) fn own(&self, uid: Option<u32>, gid: Option<u32>) {
+        if uid.or(gid).is_some() {
+            // Who may not give files away leaves it as it is.
+            let _ = std::os::unix::fs::chown(self.path(), uid, gid);
+        }
     }
 
     /// Removes a name of a file; gives what file that was and the directory's figures. `keep`: whether somebody may have it open.

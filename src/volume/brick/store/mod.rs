@@ -100,6 +100,8 @@ pub struct Store {
     /// The base file of each index, to which its entries are hard links.
     bases: Mutex<HashMap<&'static str, String>>,
     blaming: std::sync::atomic::AtomicI64,
+    /// How many names a file may have; 0: as many as the file system allows.
+    most_links: std::sync::atomic::AtomicU32,
 }
 
 /// How many directories, and how many files, stay open.
@@ -145,6 +147,7 @@ impl Store {
             stripes: (0..64).map(|_| Mutex::default()).collect(),
             bases: Mutex::default(),
             blaming: 0.into(),
+            most_links: 0.into(),
         };
         match store.raw_get(&store.root_place(), xattr::VOLUME_ID) {
             Ok(id) if id != settings.volume_id.0 => {

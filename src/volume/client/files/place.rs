@@ -102,6 +102,10 @@ impl Files {
         // What is above it may be missing there too.
         self.layout(graph, parent)?;
         let iatt = there.inode.iatt;
+        let xattrs = match self.tell(dir, &Fop::Xattrs { gfid: dir, internal: false }) {
+            Ok(Reply::Xattrs(all)) => all,
+            _ => vec![],
+        };
         let node = Node {
             gfid: dir,
             mode: iatt.mode,
@@ -110,7 +114,7 @@ impl Files {
             rdev: 0,
             target: Bytes::new(),
             time: iatt.mtime,
-            xattrs: vec![],
+            xattrs,
         };
         for i in missing {
             let fop = Fop::Make { parent, name: name.clone(), node: Box::new(node.clone()) };

@@ -8,6 +8,7 @@ use fuser::{FileAttr, FopenFlags, INodeNo, LockOwner, OpenFlags};
 use super::attr::stale;
 use super::fs::Fs;
 use super::heed::Stale;
+use super::meta;
 use crate::volume::client::tale::{self, Telling};
 use crate::volume::gfid::Gfid;
 use crate::volume::rpc::{Fop, Iatt, Node, Reply};
@@ -15,6 +16,10 @@ use crate::volume::rpc::{Fop, Iatt, Node, Reply};
 impl Fs {
     /// Opens a file. `strips`: cutting it takes its set-user-id and set-group-id bits away.
     pub(super) fn open_file(&self, ino: INodeNo, flags: OpenFlags, strips: bool) -> Result<FopenFlags, i32> {
+        if let Some(node) = self.meta(ino) {
+            self.0.inodes.open(ino.0);
+            return node.map(|_| FopenFlags::FOPEN_DIRECT_IO);
+        }
         let known = self.0.inodes.get(ino.0)?;
         self.0.inodes.open(ino.0);
         self.be_sure(ino, known.gfid)?;
@@ -87,6 +92,9 @@ impl Fs {
     }
 
     pub(super) fn read_file(&self, ino: INodeNo, offset: u64, size: u32) -> Result<Bytes, i32> {
+        if let Some(node) = self.meta(ino) {
+            return meta::content(&node?, offset, size);
+        }
         let known = self.0.inodes.get(ino.0)?;
         self.0.buffers.flush(known.gfid)?;
         self.0.session.files.read(known.gfid, offset, size, known.choice)
@@ -140,6 +148,9 @@ impl Fs {
     }
 
     pub(super) fn flush_file(&self, ino: INodeNo, owner: LockOwner) -> Result<(), i32> {
+        if self.meta(ino).is_some() {
+            return Ok(());
+        }
         let gfid = self.gfid(ino)?;
         let outcome = self.0.buffers.flush(gfid);
         self.0.unlock(gfid, owner);
@@ -173,6 +184,9 @@ impl Fs {
     }
 
     pub(super) fn target(&self, ino: INodeNo) -> Result<Bytes, i32> {
+        if let Some(node) = self.meta(ino) {
+            return meta::content(&node?, 0, u32::MAX);
+        }
         let gfid = self.gfid(ino)?;
         match self.0.session.files.tell(gfid, &Fop::Readlink { gfid })? {
             Reply::Bytes(target) => Ok(target),

@@ -99,7 +99,10 @@ impl Filesystem for Fs {
     }
 
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        self.entry(reply, self.lookup_entry(parent, name));
+        match self.lookup_disputed(parent, name) {
+            Ok((attr, ttl)) => reply.entry_with_ttls(&ttl.attribute, &ttl.entry, &attr, Generation(0)),
+            Err(errno) => reply.error(Errno::from_i32(errno)),
+        }
     }
 
     fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {

@@ -82,9 +82,14 @@ impl Inodes {
 
     /// The kernel is told of an inode.
     pub fn learn(&self, gfid: Gfid, is_dir: bool) {
+        self.learn_as(self.number(gfid), gfid, is_dir);
+    }
+
+    /// The same under a number of its own.
+    pub fn learn_as(&self, number: u64, gfid: Gfid, is_dir: bool) {
         let fresh =
             Known { gfid, is_dir, lookups: 0, open: 0, kept: false, choice: None, cached_in: 0, doubts: (0, 0) };
-        self.by_number().entry(self.number(gfid)).or_insert(fresh).lookups += 1;
+        self.by_number().entry(number).or_insert(fresh).lookups += 1;
     }
 
     /// The kernel forgets it.

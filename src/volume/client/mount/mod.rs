@@ -5,6 +5,7 @@
 //! the bricks ([`locks`]).
 
 mod attr;
+mod aux;
 mod buffer;
 mod contents;
 mod fs;
@@ -12,17 +13,19 @@ mod heed;
 mod inodes;
 mod listing;
 mod locks;
+mod meta;
 mod names;
 mod virtuals;
 mod xattrs;
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -31,8 +34,11 @@ use fuser::{Notifier, SessionACL};
 use self::buffer::Buffers;
 use self::heed::Stale;
 use self::inodes::Inodes;
+use super::heal;
 use super::session::{Notice, Session};
 use crate::volume::gfid::Gfid;
+use crate::volume::heal::Choice;
+use crate::volume::options;
 use crate::volume::rpc::Fop;
 
 /// The largest read that the kernel may send.
@@ -58,6 +64,10 @@ pub struct MountOptions {
     pub read_only: bool,
     /// A directory of the volume to mount instead of its root.
     pub subdir: Option<String>,
+    /// Whether everything is also found by its identity, below `.gfid`.
+    pub aux_gfid: bool,
+    /// The machine that mounts.
+    pub machine: String,
     /// Time-outs.
     pub ttl: Ttl,
 }
@@ -68,12 +78,17 @@ pub struct Mounted {
     buffers: Buffers,
     inodes: Inodes,
     locks: locks::Locks,
+    meta: meta::Meta,
+    /// Whether there is a `.gfid`.
+    aux_gfid: bool,
     ttl: Ttl,
     notifier: OnceLock<Notifier>,
     /// The kernel's end, for a message that [`Notifier`] does not have.
     device: OwnedFd,
     /// What the kernel is to forget.
     stale: Sender<Stale>,
+    /// What is to be healed from here.
+    heals: Sender<Gfid>,
 }
 
 impl Mounted {
@@ -88,6 +103,24 @@ impl Mounted {
         self.inodes.with(number, |k| k.choice = choice);
         self.forget_contents(gfid);
         Ok(())
+    }
+
+    /// A person says which copy is right: the others are healed from it.
+    fn finalize(&self, number: u64, gfid: Gfid, slot: &[u8]) -> Result<(), i32> {
+        let source = virtuals::slot(&self.session.files, gfid, slot)?.ok_or(libc::EINVAL)?;
+        heal::inode(&*self.session.files.set_of(gfid)?, gfid, Some(Choice::Source(source)), false)?;
+        self.inodes.with(number, |k| k.choice = None);
+        self.forget_contents(gfid);
+        Ok(())
+    }
+
+    /// Copies accuse each other: they are healed from here, in the background, if the volume's options want it.
+    fn heal(&self, gfid: Gfid) {
+        let volume = &self.session.files.graph().volume;
+        let wanted = ["cluster.data-self-heal", "cluster.metadata-self-heal", "cluster.entry-self-heal"];
+        if wanted.iter().any(|key| options::is_on(volume, key)) {
+            let _ = self.heals.send(gfid);
+        }
     }
 }
 
@@ -110,16 +143,24 @@ pub fn serve(
     };
     let (buffers, inodes) = (Buffers::new(session.clone(), stale.clone())?, Inodes::new(root));
     let fd = mount(options)?;
+    let (heals, accused) = channel();
     let mounted = Arc::new(Mounted {
         session,
         device: fd.try_clone()?,
         buffers,
         inodes,
         locks: <_>::default(),
+        meta: meta::Meta::new(&options.point, &options.machine),
+        aux_gfid: options.aux_gfid,
         ttl: options.ttl,
         notifier: OnceLock::new(),
         stale,
+        heals,
     });
+    let healed = mounted.session.clone();
+    std::thread::Builder::new().name("heal".into()).spawn(move || heal_all(&healed, &accused))?;
+    let told = Arc::downgrade(&mounted);
+    crate::volume::dump::on_request(move || told.upgrade().map(|mounted| mounted.sections()));
     let mut config = fuser::Config::default();
     config.acl = SessionACL::All;
     config.n_threads = Some(8);
@@ -134,6 +175,20 @@ pub fn serve(
     let outcome = fuse.run();
     mounted.buffers.flush_all();
     outcome
+}
+
+/// Heals one inode after the other; who asked for one meanwhile is not served twice.
+fn heal_all(session: &Session, accused: &Receiver<Gfid>) {
+    while let Ok(first) = accused.recv() {
+        let all: BTreeSet<Gfid> = std::iter::once(first).chain(accused.try_iter()).collect();
+        let policy = options::value(&session.files.graph().volume, "cluster.favorite-child-policy").to_owned();
+        for gfid in all {
+            if let Ok(set) = session.files.set_of(gfid) {
+                // What cannot be healed now is left to the self-heal daemon.
+                let _ = heal::inode(&set, gfid, Choice::policy(&policy), false);
+            }
+        }
+    }
 }
 
 /// mount(2) with a type of our own, so that the mount table says `fuse.glusterfs`.

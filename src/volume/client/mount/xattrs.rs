@@ -15,8 +15,10 @@ impl Fs {
     pub(super) fn set_xattr(&self, ino: INodeNo, name: &OsStr, value: &[u8], flags: i32) -> Result<(), i32> {
         let known = self.0.inodes.get(ino.0)?;
         let (gfid, key) = (known.gfid, blob(name));
-        if &key[..] == b"replica.split-brain-choice" {
-            return self.0.choose(ino.0, gfid, value);
+        match &key[..] {
+            b"replica.split-brain-choice" => return self.0.choose(ino.0, gfid, value),
+            b"replica.split-brain-heal-finalize" => return self.0.finalize(ino.0, gfid, value),
+            _ => {}
         }
         if xattr::is_internal(&key) {
             return Err(libc::EPERM);
@@ -26,6 +28,9 @@ impl Fs {
     }
 
     pub(super) fn get_xattr(&self, ino: INodeNo, name: &OsStr) -> Result<Bytes, i32> {
+        if self.meta(ino).is_some() {
+            return Err(libc::ENODATA);
+        }
         let (gfid, key) = (self.gfid(ino)?, blob(name));
         if let Some(value) = virtuals::get(&self.0.session.files, gfid, &key) {
             return value;
@@ -34,13 +39,22 @@ impl Fs {
         if &key[..] == b"security.capability" || xattr::is_internal(&key) {
             return Err(libc::ENODATA);
         }
-        match self.0.session.files.tell(gfid, &Fop::Getxattr { gfid, key })? {
+        let fop = Fop::Getxattr { gfid, key };
+        let files = &self.0.session.files;
+        let told = match self.0.inodes.get(ino.0)?.choice {
+            Some(copy) => files.set_of(gfid)?.told_by(copy, &fop)?,
+            None => files.tell(gfid, &fop)?,
+        };
+        match told {
             Reply::Bytes(value) => Ok(value),
             _ => Err(libc::EIO),
         }
     }
 
     pub(super) fn list_xattrs(&self, ino: INodeNo) -> Result<Bytes, i32> {
+        if self.meta(ino).is_some() {
+            return Ok(Bytes::new());
+        }
         let gfid = self.gfid(ino)?;
         match self.0.session.files.tell(gfid, &Fop::Xattrs { gfid, internal: false })? {
             Reply::Xattrs(all) => Ok(all.iter().flat_map(|(k, _)| k.iter().copied().chain([0])).collect::<Bytes>()),
