@@ -137,6 +137,12 @@ impl<W> Locks<W> {
         queues.into_iter().flatten().any(|q| q.held.iter().any(|(_, s)| *s == session))
     }
 
+    /// Whether anybody holds such a lock.
+    pub fn is_held(&self, gfid: Gfid) -> bool {
+        let queues = [Domain::Inode, Domain::Entry].map(|domain| self.queues.get(&(domain, gfid)));
+        queues.into_iter().flatten().any(|q| !q.held.is_empty())
+    }
+
     /// The inodes on which, or on names of which, a session holds locks.
     pub fn held_by(&self, session: Session) -> Vec<Gfid> {
         let held = self.queues.iter().filter(|(_, q)| q.held.iter().any(|(_, s)| *s == session));

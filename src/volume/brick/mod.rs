@@ -54,8 +54,13 @@ pub struct Brick {
     /// What was done so far.
     pub counters: Counters,
     state: Mutex<State>,
+    /// Inodes whose lock went back, to be settled when those who asked have their answers.
+    unlocked: Mutex<Vec<Gfid>>,
     blaming: AtomicBool,
 }
+
+/// How many of them may wait.
+const UNLOCKED: usize = 64;
 
 #[derive(Default)]
 struct State {
@@ -90,7 +95,7 @@ impl Brick {
     /// Serves a directory.
     pub fn new(store: Store) -> Self {
         let blaming = AtomicBool::new(store.blaming() > 0);
-        Self { store, counters: Counters::default(), state: Mutex::default(), blaming }
+        Self { store, counters: Counters::default(), state: Mutex::default(), unlocked: Mutex::default(), blaming }
     }
 
     /// A client connects.
@@ -142,6 +147,24 @@ impl Brick {
         let (changed, done) = (vec![], Vec::with_capacity(todo.len()));
         let by = By { session, told: 0, waits: request.id > 0 };
         self.work(vec![Work { by, id: request.id, todo, changed, done, payload }]);
+        if self.unlocked().len() > UNLOCKED {
+            self.rest();
+        }
+    }
+
+    /// Does what was put off, for which nobody waits: to be called when there is nothing more to hand in for the moment.
+    pub fn rest(&self) {
+        for gfid in std::mem::take(&mut *self.unlocked()) {
+            // Whoever holds the lock by now settles it later. What cannot be written (the disk is full) is tried again then.
+            if !self.state().locks.is_held(gfid) {
+                let _ = self.store.settle(gfid);
+            }
+        }
+        self.store.bury_all();
+    }
+
+    fn unlocked(&self) -> MutexGuard<'_, Vec<Gfid>> {
+        self.unlocked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Carries out requests and those that they let go on.
@@ -165,8 +188,7 @@ impl Brick {
                     None => return freed,
                 }
             } else if let Fop::Unlock { lock } = &fop {
-                // What is not on the disk yet (because it is full) is tried again.
-                let _ = self.store.settle(lock.gfid);
+                self.unlocked().push(lock.gfid);
                 freed.extend(self.state().locks.unlock(work.by.session, lock));
                 work.done.push(Ok(Reply::Done));
             } else {

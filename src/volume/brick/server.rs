@@ -143,6 +143,9 @@ impl Server {
 
     fn converse(&self, session: u64, connection: &Connection, reader: &mut BufReader<TcpStream>) -> io::Result<()> {
         loop {
+            if reader.buffer().is_empty() {
+                self.brick.rest();
+            }
             let frame = read_frame(reader)?;
             connection.read.fetch_add(frame.body.len() as u64, Relaxed);
             if frame.kind == BrickAsk::KIND {
@@ -300,6 +303,7 @@ fn take_slow(brick: &Brick, queue: &Mutex<Receiver<Slow>>) {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((session, request, payload)) = next else { return };
         brick.handle(session, request, payload);
+        brick.rest();
     }
 }
 

@@ -16,6 +16,7 @@ impl Store {
     /// Makes something new under a name. If the gfid exists already, a file gets the name as a further link and a
     /// directory moves there: so healing can repeat what a copy missed without knowing which of the two it was.
     pub(in crate::volume::brick) fn make(&self, parent: Gfid, name: &[u8], node: &Node) -> Result<Inode> {
+        self.bury(node.gfid)?;
         let place = self.entry(parent, name)?;
         let made = match node.mode & libc::S_IFMT {
             libc::S_IFDIR => self.make_dir(parent, name, &place, node)?,
@@ -163,6 +164,7 @@ impl Store {
 
     /// Makes sure that a file has its handle.
     fn restore_handle(&self, gfid: Gfid, place: &Place) -> Result<()> {
+        self.bury(gfid)?;
         if self.handle(gfid)?.stat().is_ok() {
             return Ok(());
         }
@@ -259,7 +261,28 @@ impl Store {
             return allow(sys::rename_at(handle.dir(), &handle.name, kept.dir(), &kept.name), libc::ENOENT);
         }
         self.forget(gfid);
-        allow(sys::unlink_at(handle.dir(), &handle.name, false), libc::ENOENT)
+        held(&self.dying).insert(gfid);
+        Ok(())
+    }
+
+    /// Removes the handles of files that have no name any more, and with them the files.
+    pub(in crate::volume::brick) fn bury_all(&self) {
+        let dying: Vec<Gfid> = held(&self.dying).iter().copied().collect();
+        for gfid in dying {
+            // A handle that cannot be removed is like one that was left behind by a brick that died.
+            let _ = self.bury(gfid);
+        }
+    }
+
+    fn bury(&self, gfid: Gfid) -> Result<()> {
+        let _alone = self.alone(gfid);
+        if !held(&self.dying).contains(&gfid) {
+            return Ok(());
+        }
+        let handle = self.handle(gfid)?;
+        let gone = allow(sys::unlink_at(handle.dir(), &handle.name, false), libc::ENOENT);
+        held(&self.dying).remove(&gfid);
+        gone
     }
 
     /// Nobody has an unlinked file open any more.

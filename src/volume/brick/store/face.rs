@@ -13,7 +13,7 @@ use crate::volume::rpc::Inode;
 use crate::volume::xattr::Mdata;
 
 /// How many inodes are remembered.
-const MOST: usize = 32_768;
+const MOST: usize = 131_072;
 /// How long ago the last change must be.
 const SETTLED: Duration = Duration::from_millis(100);
 

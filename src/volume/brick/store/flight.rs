@@ -175,3 +175,96 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volume::brick::store::Settings;
+    use crate::volume::rpc::{Node, Xattrop};
+    use crate::volume::xattr::{Kind, Time};
+
+    const FILE: Gfid = Gfid([7; 16]);
+
+    fn store(path: &std::path::Path) -> Store {
+        Store::open(&Settings { path: path.into(), volume_id: Gfid([1; 16]), arbiter: false }).unwrap()
+    }
+
+    fn at(sec: i64) -> Time {
+        Time { sec, nsec: 5 }
+    }
+
+    fn begin(store: &Store, n: i32) {
+        let n = Pending::of(Kind::Data, n.cast_unsigned());
+        store.xattrop(&Xattrop { gfid: FILE, add: vec![(xattr::DIRTY.into(), n)], name: None }).unwrap();
+    }
+
+    /// A file that was made and then written to, both without its attributes knowing of the write yet.
+    fn written(store: &Store) {
+        let (mode, xattrs) = (libc::S_IFREG | 0o644, vec![]);
+        let node = Node { gfid: FILE, mode, uid: 0, gid: 0, rdev: 0, target: <_>::default(), time: at(1), xattrs };
+        store.make(Gfid::ROOT, b"f", &node).unwrap();
+        begin(store, 1);
+        store.write(FILE, 0, b"hello", Some(at(9))).unwrap();
+    }
+
+    fn dirty(store: &Store) -> Option<u32> {
+        let blame = store.stat(FILE).unwrap().blame;
+        blame.iter().find(|(slot, _)| slot == "dirty").map(|(_, pending)| pending.data)
+    }
+
+    fn on_disk(store: &Store, key: &str) -> Option<Vec<u8>> {
+        store.raw_get(&store.inode(FILE).unwrap(), key).ok()
+    }
+
+    /// What is begun and ended under one lock never reaches the disk; the times do when the lock goes back. Whoever asks meanwhile
+    /// is told all of it.
+    #[test]
+    fn what_ends_soon_is_not_written_down() {
+        let root = tempfile::tempdir().unwrap();
+        let store = store(root.path());
+        written(&store);
+        assert_eq!((dirty(&store), store.stat(FILE).unwrap().iatt.mtime), (Some(1), at(9)));
+        assert_eq!(store.index(true).unwrap(), [FILE]);
+        assert_eq!((on_disk(&store, xattr::DIRTY), on_disk(&store, xattr::MDATA)), (None, None));
+        begin(&store, -1);
+        store.settle(FILE).unwrap();
+        let times = on_disk(&store, xattr::MDATA).and_then(|raw| Mdata::decode(&raw)).unwrap();
+        assert_eq!((dirty(&store), times.mtime, times.atime), (None, at(9), at(1)));
+        assert!(store.index(true).unwrap().is_empty() && on_disk(&store, xattr::DIRTY).is_none());
+    }
+
+    /// A brick that is killed finds what was under way when it starts again, and so does one that made it safe before.
+    #[test]
+    fn the_killed_remember() {
+        for safe in [false, true] {
+            let root = tempfile::tempdir().unwrap();
+            let killed = store(root.path());
+            written(&killed);
+            if safe {
+                killed.fsync(FILE, false).unwrap();
+                assert!(on_disk(&killed, xattr::DIRTY).is_some(), "what is on the disk is marked there too");
+            }
+            drop(killed);
+            let store = store(root.path());
+            assert_eq!((dirty(&store), store.stat(FILE).unwrap().iatt.mtime), (Some(1), at(9)));
+            assert_eq!(store.index(true).unwrap(), [FILE]);
+            begin(&store, -1);
+            assert_eq!((dirty(&store), store.index(true).unwrap().len()), (None, 0));
+        }
+    }
+
+    /// With more under way than there is room for, the attributes are changed at once.
+    #[test]
+    fn what_finds_no_room_is_written_at_once() {
+        let root = tempfile::tempdir().unwrap();
+        let store = store(root.path());
+        for n in 0..SLOTS {
+            let gfid = Gfid(u128::try_from(n + 1000).unwrap().to_be_bytes());
+            assert!(held(&store.flights).keep_times(gfid, Some(Mdata::default())));
+        }
+        written(&store);
+        assert!(on_disk(&store, xattr::DIRTY).is_some() && on_disk(&store, xattr::MDATA).is_some());
+        begin(&store, -1);
+        assert_eq!((dirty(&store), store.index(true).unwrap().len()), (None, 0));
+    }
+}

@@ -92,6 +92,8 @@ pub struct Store {
     faces: Mutex<face::Faces>,
     /// Files without a name that somebody has open.
     kept: Mutex<HashSet<Gfid>>,
+    /// Files whose last name is gone, and whose handle goes next ([`Store::bury`]).
+    dying: Mutex<HashSet<Gfid>>,
     /// What is in an index: true: of the dirty.
     indexed: Mutex<HashSet<(bool, Gfid)>>,
     /// Gfids of what cannot carry attributes, by inode number; filled at the first need.
@@ -142,6 +144,7 @@ impl Store {
             flights: Mutex::default(),
             faces: Mutex::default(),
             kept: Mutex::default(),
+            dying: Mutex::default(),
             indexed: Mutex::default(),
             links: Mutex::default(),
             stripes: (0..64).map(|_| Mutex::default()).collect(),

@@ -151,6 +151,9 @@ impl Store {
         if let Some(dir) = held(&self.dirs).get(&gfid).cloned() {
             return Ok(self.itself(dir));
         }
+        if held(&self.dying).contains(&gfid) {
+            return Err(libc::ENOENT);
+        }
         let handle = self.handle(gfid)?;
         match handle.stat() {
             Ok(stat) if is_dir_handle(&stat) && self.dir_target(gfid).is_ok() => Ok(self.itself(self.dir(gfid)?)),

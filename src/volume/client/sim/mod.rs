@@ -229,6 +229,7 @@ impl Sim {
         drop(state);
         if let Some(brick) = brick {
             brick.handle(session, Request { id, fops }, payload);
+            brick.rest();
         }
     }
 
