@@ -13,6 +13,7 @@ mod counters;
 mod inside;
 pub mod interest;
 pub mod locks;
+mod opens;
 pub mod role;
 pub mod server;
 pub mod store;
@@ -26,6 +27,7 @@ use bytes::Bytes;
 
 use self::interest::Interest;
 use self::locks::{Locks, Session};
+use self::opens::Opens;
 use self::store::{Removed, Store};
 use super::gfid::Gfid;
 use super::ranges::Ranges;
@@ -51,6 +53,8 @@ pub struct Brick {
     pub counters: Counters,
     state: Mutex<State>,
     blaming: AtomicBool,
+    /// Whether mounts may change nothing (`features.read-only`).
+    read_only: AtomicBool,
 }
 
 #[derive(Default)]
@@ -58,6 +62,7 @@ struct State {
     locks: Locks<Work>,
     ranges: Ranges,
     interest: Interest,
+    opens: Opens,
     sessions: HashMap<Session, Client>,
     next: Session,
     /// Unlinked files that sessions keep open.
@@ -83,7 +88,13 @@ impl Brick {
     /// Serves a directory.
     pub fn new(store: Store) -> Self {
         let blaming = AtomicBool::new(store.blaming() > 0);
-        Self { store, counters: Counters::default(), state: Mutex::default(), blaming }
+        Self {
+            store,
+            counters: Counters::default(),
+            state: Mutex::default(),
+            blaming,
+            read_only: AtomicBool::new(false),
+        }
     }
 
     /// A client connects.
@@ -100,6 +111,7 @@ impl Brick {
         let mut state = self.state();
         state.sessions.remove(&session);
         state.interest.leave(session);
+        state.opens.end(session);
         for who in state.kept.values_mut() {
             who.remove(&session);
         }
@@ -176,18 +188,18 @@ impl Brick {
     fn note_use(&self, fop: &Fop) -> Option<Gfid> {
         match fop {
             Fop::Read { gfid, .. } => {
-                self.counters.used("read", *gfid);
+                self.counters.used("read", *gfid, 1);
                 return Some(*gfid);
             }
             Fop::Write { gfid, .. } => {
-                self.counters.used("write", *gfid);
+                self.counters.used("write", *gfid, 1);
                 return Some(*gfid);
             }
             Fop::Readdir { gfid, after, .. } => {
                 if *after == 0 {
-                    self.counters.used("opendir", *gfid);
+                    self.counters.used("opendir", *gfid, 1);
                 }
-                self.counters.used("readdir", *gfid);
+                self.counters.used("readdir", *gfid, 1);
             }
             _ => {}
         }
@@ -279,6 +291,9 @@ impl Brick {
     fn fop(&self, session: Session, fop: Fop, payload: &Bytes, read: &mut Option<Vec<u8>>) -> Result<Reply, i32> {
         let store = &self.store;
         let inode = |inode: Inode| Reply::Inode(Box::new(inode));
+        if self.read_only.load(SeqCst) && fop.changes() && self.state().is_mount(session) {
+            return Err(libc::EROFS);
+        }
         match fop {
             Fop::Hello(hello) => self.welcome(session, hello),
             Fop::Ping | Fop::Lock { .. } | Fop::Unlock { .. } | Fop::Content { .. } => Ok(Reply::Done),
@@ -403,6 +418,11 @@ impl Brick {
                 store.checksums(gfid, offset, block, count).map(Reply::Checksums)
             }
             Fop::Path { gfid } => store.path_of(gfid).map(|path| Reply::Bytes(path.into())),
+            Fop::Opened { gfid, times, now } => {
+                self.counters.used("open", gfid, times);
+                self.state().opens.set(session, gfid, now, std::time::SystemTime::now());
+                Ok(Reply::Done)
+            }
             Fop::Crawl { after } => store.crawl(after).map(Reply::Gfids),
         }
     }
@@ -465,6 +485,11 @@ impl Brick {
             client.hello = Some(hello);
         }
         Ok(Reply::Welcome { blaming: self.store.blaming() > 0 })
+    }
+
+    /// Mounts may change nothing, or (`false`) everything again.
+    pub fn set_read_only(&self, on: bool) {
+        self.read_only.store(on, SeqCst);
     }
 
     fn close_unkept(&self, gfid: Gfid) -> Result<Reply, i32> {
@@ -541,6 +566,10 @@ impl Brick {
 }
 
 impl State {
+    fn is_mount(&self, session: Session) -> bool {
+        self.sessions.get(&session).and_then(|c| c.hello.as_ref()).is_some_and(|hello| hello.process == "fuse")
+    }
+
     fn tell(&self, sessions: &[Session], message: &ToClient) {
         for client in sessions.iter().filter_map(|s| self.sessions.get(s)) {
             client.outbox.send(message, &[]);

@@ -22,6 +22,10 @@ impl Fs {
         }
         let known = self.0.inodes.get(ino.0)?;
         self.0.inodes.open(ino.0);
+        self.0.session.opens.opened(known.gfid);
+        if known.chosen().is_none() && !self.0.trusts_listings() {
+            self.0.session.files.set_of(known.gfid)?.has_attributes(known.gfid)?;
+        }
         if flags.0 & libc::O_TRUNC != 0 {
             self.0.buffers.flush(known.gfid)?;
             let cut = self.0.session.files.truncate(known.gfid, 0).map_err(stale)?;
@@ -58,6 +62,7 @@ impl Fs {
             Err(errno) => Err(errno),
             Ok(attr) => {
                 self.0.inodes.open(attr.ino.0);
+                self.0.session.opens.opened(self.gfid(attr.ino)?);
                 self.caching(attr.ino);
                 Ok((attr, FopenFlags::FOPEN_KEEP_CACHE))
             }
@@ -65,6 +70,9 @@ impl Fs {
     }
 
     pub(super) fn close_file(&self, ino: INodeNo) {
+        if let Ok(gfid) = self.gfid(ino) {
+            self.0.session.opens.closed(gfid);
+        }
         let Some(known) = self.0.inodes.close(ino.0) else { return };
         let _ = self.0.buffers.flush(known.gfid);
         self.0.buffers.forget(known.gfid);
@@ -84,7 +92,7 @@ impl Fs {
         }
         let known = self.0.inodes.get(ino.0)?;
         self.0.buffers.flush(known.gfid)?;
-        self.0.session.files.read(known.gfid, offset, size, known.choice)
+        self.0.session.files.read(known.gfid, offset, size, known.chosen())
     }
 
     /// Takes bytes to write at an offset. `strips`: that takes the set-user-id and set-group-id bits away.
