@@ -185,7 +185,7 @@ pub enum BrickAsk {
     ProfileClear,
     /// Most used files. Reply: array of `[count, path]`, highest first.
     Top {
-        /// `read`, `write`, `opendir`, `readdir`; a brick is not told who opens a file.
+        /// `open`, `read`, `write`, `opendir`, `readdir`.
         what: String,
         /// At most so many.
         count: usize,
@@ -194,6 +194,8 @@ pub enum BrickAsk {
     TopClear,
     /// Open files. Reply: array of `{path, fds}`.
     Fds,
+    /// Descriptors. Reply: `{now, most, seconds, micros}`.
+    Opens,
     /// What mallinfo(3) says. Reply: its ten figures.
     Memory,
     /// How many inodes clients look at. Reply: `{active, lru}`.

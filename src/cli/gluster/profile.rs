@@ -198,11 +198,7 @@ impl Fop {
 /// [`Failure`].
 pub fn top(session: &Session, words: &[&str]) -> Outcome {
     let [name, what, rest @ ..] = words else { return Err(Failure::Usage(TOP)) };
-    if *what == "open" {
-        let why = "gluster has `volume top open`, terrarium does not: its bricks are not told who opens a file";
-        return Err(Failure::text(why));
-    }
-    if !matches!(*what, "read" | "write" | "opendir" | "readdir" | "read-perf" | "write-perf" | "clear") {
+    if !matches!(*what, "open" | "read" | "write" | "opendir" | "readdir" | "read-perf" | "write-perf" | "clear") {
         return Err(Failure::Usage(TOP));
     }
     let is_perf = what.ends_with("-perf");
@@ -254,6 +250,7 @@ pub fn top(session: &Session, words: &[&str]) -> Outcome {
         (Some(block), Some(count)) => {
             session.query(name, About::Bricks(BrickAsk::Speed { write, block, count })).map_err(failed)?.1
         }
+        _ if *what == "open" => session.query(name, About::Bricks(BrickAsk::Opens)).map_err(failed)?.1,
         _ => vec![],
     };
     let speed = |index: usize| by_brick(&speeds).into_iter().find(|b| b.index == index).and_then(|b| b.value.clone());
@@ -268,7 +265,7 @@ pub fn top(session: &Session, words: &[&str]) -> Outcome {
             (true, _) => elements.push(listed(&brick, value)),
             (_, true) => println!("Cleared stats for brick {brick}"),
             _ if is_perf => print!("{}", fastest(&brick, value, speed(report.index).as_ref())),
-            _ => print!("{}", list(&brick, value)),
+            _ => print!("{}", list(&brick, speed(report.index).as_ref(), value)),
         }
     }
     if session.xml {
@@ -327,9 +324,16 @@ fn listed(brick: &str, value: &Value) -> Node {
     node("brick", head.into_iter().chain(rows.iter().map(file)).collect())
 }
 
-/// `Count⇥⇥filename`, most used first; the heads alone where there is something.
-fn list(brick: &str, value: &Value) -> String {
+/// `Count⇥⇥filename`, most used first; the heads alone where there is something. Of open files also how many there are, and were.
+fn list(brick: &str, opens: Option<&Result<Value, String>>, value: &Value) -> String {
     let mut out = format!("Brick: {brick}\n");
+    if let Some(Ok(opens)) = opens {
+        let number = |key: &str| opens[key].as_u64().unwrap_or_default();
+        let micros = u32::try_from(number("micros")).unwrap_or_default();
+        let time = crate::volume::manager::format_time(number("seconds"), micros);
+        let (now, most) = (number("now"), number("most"));
+        let _ = writeln!(out, "Current open fds: {now}, Max open fds: {most}, Max openfd time: {time}");
+    }
     if value.as_array().is_some_and(|rows| !rows.is_empty()) {
         out.push_str("Count\t\tfilename\n=======================\n");
     }

@@ -47,7 +47,7 @@ pub struct Counters {
     intervals: AtomicU64,
     /// `READ`, `WRITE` → inode → its fastest one in megabytes a second, and when that was.
     rates: Mutex<BTreeMap<&'static str, HashMap<Gfid, (u64, SystemTime)>>>,
-    /// `read`, `write`, `opendir`, `readdir` → inode → how often.
+    /// `open`, `read`, `write`, `opendir`, `readdir` → inode → how often.
     uses: Mutex<BTreeMap<&'static str, HashMap<Gfid, u64>>>,
 }
 
@@ -84,8 +84,11 @@ impl Counters {
         self.intervals.store(0, Relaxed);
     }
 
-    /// Somebody read, wrote or listed an inode.
-    pub fn used(&self, what: &'static str, gfid: Gfid) {
+    /// Somebody opened, read, wrote or listed an inode so many times.
+    pub fn used(&self, what: &'static str, gfid: Gfid, times: u64) {
+        if times == 0 {
+            return;
+        }
         let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         let of = uses.entry(what).or_default();
         if of.len() >= FILES && !of.contains_key(&gfid) {
@@ -94,7 +97,7 @@ impl Counters {
             let median = counts[counts.len() / 2];
             of.retain(|_, n| *n > median);
         }
-        *of.entry(gfid).or_default() += 1;
+        *of.entry(gfid).or_default() += times;
     }
 
     /// What was used most, highest first.
@@ -197,9 +200,9 @@ mod tests {
     fn the_most_used_come_first() {
         let counters = Counters::default();
         let gfid = |n: usize| Gfid(u128::try_from(n).unwrap_or_default().to_be_bytes());
-        (0..3).for_each(|_| counters.used("read", gfid(7)));
-        (0..2 * FILES).for_each(|n| counters.used("read", gfid(n + 100)));
-        counters.used("write", gfid(1));
+        (0..3).for_each(|_| counters.used("read", gfid(7), 1));
+        (0..2 * FILES).for_each(|n| counters.used("read", gfid(n + 100), 1));
+        counters.used("write", gfid(1), 1);
         assert_eq!(counters.top("read", 1), [(gfid(7), 3)]);
         assert!(counters.top("read", usize::MAX).len() <= FILES);
         assert_eq!(counters.top("write", 5), [(gfid(1), 1)]);

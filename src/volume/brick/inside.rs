@@ -22,6 +22,26 @@ impl Brick {
         json!({ "active": self.state().interest.inodes(), "lru": 0 })
     }
 
+    /// The files that are open, by path.
+    pub fn open_files(&self) -> Value {
+        let all = self.state().opens.all();
+        let told = all.into_iter().map(|(gfid, fds)| json!({ "path": self.name_of(gfid), "fds": fds }));
+        told.collect()
+    }
+
+    /// How many descriptors are open, and how many there were at most.
+    pub fn opens(&self) -> Value {
+        let state = self.state();
+        let (most, at) = state.opens.most().unwrap_or((0, UNIX_EPOCH));
+        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        json!({ "now": state.opens.total(), "most": most, "seconds": since.as_secs(), "micros": since.subsec_micros() })
+    }
+
+    fn name_of(&self, gfid: Gfid) -> String {
+        let path = self.store.path_of(gfid);
+        path.map_or_else(|_| format!("<gfid:{gfid}>"), |path| String::from_utf8_lossy(&path).into_owned())
+    }
+
     /// The requests that wait for a lock.
     pub fn calls(&self) -> Value {
         let waiting = self.state().locks.waiting();
@@ -75,13 +95,16 @@ impl Brick {
             Section::new(format!("xlator.features.locks.{volume}-locks")).with("held", state.locks.held()),
             Section::new(format!("{volume}-server.itable")).with("active_size", state.interest.inodes()),
         ];
+        all.extend(state.opens.all().into_iter().map(|(gfid, fds)| {
+            let told = Section::new(format!("{volume}-server.inode")).with("gfid", gfid);
+            told.with("fd-count", fds).with("active-fd-count", fds)
+        }));
         let mut held = state.ranges.all();
         held.sort_by_key(|(gfid, held)| (*gfid, held.first));
         drop(state);
         for locks in held.chunk_by(|a, b| a.0 == b.0) {
-            let path = self.store.path_of(locks[0].0).unwrap_or_default();
             let told = Section::new(format!("xlator.features.locks.{volume}-locks.inode"));
-            let told = told.with("path", String::from_utf8_lossy(&path)).with("posixlk-count", locks.len());
+            let told = told.with("path", self.name_of(locks[0].0)).with("posixlk-count", locks.len());
             all.push(locks.iter().enumerate().fold(told, |told, (n, (_, lock))| {
                 let kind = if lock.hold == Hold::Write { "WRITE" } else { "READ" };
                 let length = if lock.last == u64::MAX { 0 } else { lock.last - lock.first + 1 };

@@ -14,6 +14,7 @@ mod hearing;
 mod inside;
 pub mod interest;
 pub mod locks;
+mod opens;
 pub mod role;
 pub mod server;
 pub mod store;
@@ -21,7 +22,7 @@ mod sys;
 mod word;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -29,6 +30,7 @@ use bytes::Bytes;
 use self::hearing::Hearing;
 use self::interest::Interest;
 use self::locks::{Locks, Session};
+use self::opens::Opens;
 use self::store::Store;
 use self::word::{By, Ready};
 use super::gfid::Gfid;
@@ -57,6 +59,8 @@ pub struct Brick {
     /// Inodes whose lock went back, to be settled when those who asked have their answers.
     unlocked: Mutex<Vec<Gfid>>,
     blaming: AtomicBool,
+    /// Whether mounts may change nothing (`features.read-only`).
+    read_only: AtomicBool,
 }
 
 /// How many of them may wait.
@@ -68,6 +72,7 @@ struct State {
     ranges: Ranges,
     interest: Interest,
     hearing: Hearing<Ready>,
+    opens: Opens,
     sessions: HashMap<Session, Client>,
     next: Session,
     /// Unlinked files that sessions keep open.
@@ -95,7 +100,14 @@ impl Brick {
     /// Serves a directory.
     pub fn new(store: Store) -> Self {
         let blaming = AtomicBool::new(store.blaming() > 0);
-        Self { store, counters: Counters::default(), state: Mutex::default(), unlocked: Mutex::default(), blaming }
+        Self {
+            store,
+            counters: Counters::default(),
+            state: Mutex::default(),
+            unlocked: Mutex::default(),
+            blaming,
+            read_only: AtomicBool::new(false),
+        }
     }
 
     /// A client connects.
@@ -112,6 +124,7 @@ impl Brick {
         let mut state = self.state();
         state.sessions.remove(&session);
         state.interest.leave(session);
+        state.opens.end(session);
         for who in state.kept.values_mut() {
             who.remove(&session);
         }
@@ -228,18 +241,18 @@ impl Brick {
     fn note_use(&self, fop: &Fop) -> Option<Gfid> {
         match fop {
             Fop::Read { gfid, .. } => {
-                self.counters.used("read", *gfid);
+                self.counters.used("read", *gfid, 1);
                 return Some(*gfid);
             }
             Fop::Write { gfid, .. } => {
-                self.counters.used("write", *gfid);
+                self.counters.used("write", *gfid, 1);
                 return Some(*gfid);
             }
             Fop::Readdir { gfid, after, .. } => {
                 if *after == 0 {
-                    self.counters.used("opendir", *gfid);
+                    self.counters.used("opendir", *gfid, 1);
                 }
-                self.counters.used("readdir", *gfid);
+                self.counters.used("readdir", *gfid, 1);
             }
             _ => {}
         }
@@ -331,6 +344,9 @@ impl Brick {
     fn fop(&self, by: &mut By, fop: Fop, payload: &Bytes, read: &mut Option<Vec<u8>>) -> Result<Reply, i32> {
         let (store, session) = (&self.store, by.session);
         let inode = |inode: Inode| Reply::Inode(Box::new(inode));
+        if self.read_only.load(SeqCst) && fop.changes() && self.state().is_mount(session) {
+            return Err(libc::EROFS);
+        }
         match fop {
             Fop::Hello(hello) => self.welcome(session, hello),
             Fop::Heard { number } => {
@@ -456,6 +472,11 @@ impl Brick {
                 store.checksums(gfid, offset, block, count).map(Reply::Checksums)
             }
             Fop::Path { gfid } => store.path_of(gfid).map(|path| Reply::Bytes(path.into())),
+            Fop::Opened { gfid, times, now } => {
+                self.counters.used("open", gfid, times);
+                self.state().opens.set(session, gfid, now, std::time::SystemTime::now());
+                Ok(Reply::Done)
+            }
             Fop::Crawl { after } => store.crawl(after).map(Reply::Gfids),
         }
     }
@@ -520,7 +541,18 @@ impl Brick {
         Ok(Reply::Welcome { blaming: self.store.blaming() > 0 })
     }
 
+    /// Mounts may change nothing, or (`false`) everything again.
+    pub fn set_read_only(&self, on: bool) {
+        self.read_only.store(on, SeqCst);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_mount(&self, session: Session) -> bool {
+        self.sessions.get(&session).and_then(|c| c.hello.as_ref()).is_some_and(|hello| hello.process == "fuse")
     }
 }

@@ -81,6 +81,7 @@ impl Server {
     pub fn reconfigure(&self, volume: &Volume) {
         let seconds = options::value(volume, "storage.health-check-interval").trim().parse().unwrap_or(30);
         self.check_every.store(seconds, Relaxed);
+        self.brick.set_read_only(options::is_on(volume, "features.read-only"));
         let number = |key: &str| options::value(volume, key).trim().parse::<u32>().ok();
         self.brick.store.allow_links(number("storage.max-hardlinks").unwrap_or(0));
         self.brick.store.own(number("storage.owner-uid"), number("storage.owner-gid"));
@@ -203,7 +204,8 @@ impl Server {
                 self.reconfigure(&volume);
                 Ok(Value::Null)
             }
-            BrickAsk::Fds => Ok(json!([])),
+            BrickAsk::Fds => Ok(self.brick.open_files()),
+            BrickAsk::Opens => Ok(self.brick.opens()),
             BrickAsk::Memory => Ok(inside::memory()),
             BrickAsk::Inodes => Ok(self.brick.inodes()),
             BrickAsk::Calls => Ok(self.brick.calls()),

@@ -18,6 +18,7 @@ mod meta;
 pub mod migrate;
 pub mod mount;
 pub mod net;
+mod opens;
 pub mod role;
 mod scrub;
 mod scrubber;

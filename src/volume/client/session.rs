@@ -12,6 +12,7 @@ use super::copies;
 use super::files::{Files, Graph};
 use super::manager::{self, Source};
 use super::net::{Bell, Net};
+use super::opens::Opens;
 use super::set::Set;
 use super::tale::{self, Teller};
 use crate::volume::definition::{Brick, Volume};
@@ -61,6 +62,8 @@ pub enum Notice {
 pub struct Session {
     /// The tree.
     pub files: Files,
+    /// Which files are open here.
+    pub opens: Opens,
     options: Options,
     client: Gfid,
     /// Tells what requests do on their way.
@@ -107,8 +110,18 @@ impl Session {
         let empty = Graph { volume: volume.clone(), sets: vec![] };
         let (links, bell) = (Mutex::default(), Arc::new(Bell::default()));
         let (files, client, teller) = (Files::new(empty), Gfid::random(), Teller::new(reporter.clone()));
-        let session =
-            Arc::new(Self { files, options, client, teller, words, bell, links, retired: Mutex::default(), reporter });
+        let session = Arc::new(Self {
+            files,
+            opens: Opens::default(),
+            options,
+            client,
+            teller,
+            words,
+            bell,
+            links,
+            retired: Mutex::default(),
+            reporter,
+        });
         super::dump::remember(&session);
         session.take(volume)?;
         let (one, two, three) = (Arc::downgrade(&session), Arc::downgrade(&session), Arc::downgrade(&session));
@@ -441,6 +454,7 @@ fn tidy(session: &Weak<Session>) {
         if turn % 4 == 0 {
             let connections: Vec<_> = session.links().by_brick.values().map(|(_, c)| c.clone()).collect();
             connections.iter().for_each(|c| c.ping());
+            session.opens.tell(&session.files);
         }
     }
 }

@@ -212,7 +212,7 @@ impl State {
         if arbiter > 0 && replica == old && volume.arbiter == 0 {
             return Err("Cannot convert replica 3 volume to arbiter volume.".into());
         }
-        let arbiter_of_two = old == 2 && replica == 3 && arbiter == 1;
+        let arbiter_of_two = matches!(old, 1 | 2) && replica == 3 && arbiter == 1;
         let grown = volume.arbiter > 0 && replica > old;
         if grown || (arbiter > volume.arbiter && !arbiter_of_two) {
             return Err("Increasing replica count for arbiter volumes is not supported.".into());

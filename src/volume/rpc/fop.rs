@@ -297,6 +297,15 @@ pub enum Fop {
         /// The name.
         name: Blob,
     },
+    /// A file was opened so many times since the last word of it, and so many descriptors are open here now. Gives [`Reply::Done`].
+    Opened {
+        /// The file.
+        gfid: Gfid,
+        /// How often it was opened.
+        times: u64,
+        /// How many descriptors are open.
+        now: u64,
+    },
     /// Which gfids exist on this brick, next after one given. Gives [`Reply::Gfids`]. For a full crawl.
     Crawl {
         /// The last one seen; `None` at first.
@@ -305,6 +314,18 @@ pub enum Fop {
 }
 
 impl Fop {
+    /// Whether it changes what programs see in the file system; counters and locks are none of that.
+    pub fn changes(&self) -> bool {
+        use Fop::{Fallocate, Link, Make, Removexattr, Rename, Rmdir, Setattr, Setxattr, Truncate, Unlink, Write};
+        match self {
+            Write { .. } | Truncate { .. } | Fallocate { .. } | Setattr { .. } | Removexattr { .. } => true,
+            Make { .. } | Link { .. } | Unlink { .. } | Rmdir { .. } | Rename { .. } => true,
+            // A mount that finds a directory without its ranges writes them.
+            Setxattr { key, .. } => !key.starts_with(b"trusted.glusterfs."),
+            _ => false,
+        }
+    }
+
     /// Its name in GlusterFS's style, for counters and the wire.
     pub fn name(&self) -> &'static str {
         match self {
@@ -343,6 +364,7 @@ impl Fop {
             Self::Lock { lock, .. } | Self::Unlock { lock } if lock.domain == Domain::Entry => "ENTRYLK",
             Self::Lock { .. } | Self::Unlock { .. } => "INODELK",
             Self::Hold { .. } | Self::Holder { .. } => "LK",
+            Self::Opened { .. } => "OPEN",
             Self::Index { .. } | Self::EntryChanges { .. } | Self::Crawl { .. } => "READDIR",
             Self::EntryChangeDone { .. } => "UNLINK",
             Self::Checksum { .. } => "RCHECKSUM",

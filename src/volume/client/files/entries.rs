@@ -31,11 +31,14 @@ impl Files {
         match found {
             Ok(found) if found.inode.linkto.is_some() => self.follow(&graph, dir, name, &found),
             Ok(found) if found.inode.iatt.is_dir() => {
-                let (found, lacking) = merged(&graph, hashed.unwrap_or_default(), found);
+                let (found, lacking, uneven) = merged(&graph, hashed.unwrap_or_default(), found);
                 if lacking {
                     // It is made where it is missing; if that fails, whoever looks into it tries again.
                     self.known().layouts.remove(&found.inode.gfid);
                     let _ = self.layout(&graph, found.inode.gfid);
+                } else if uneven {
+                    // The next look tries again.
+                    let _ = self.level(&graph, found.inode.gfid);
                 }
                 Ok(found)
             }

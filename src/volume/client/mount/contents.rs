@@ -22,7 +22,11 @@ impl Fs {
         }
         let known = self.0.inodes.get(ino.0)?;
         self.0.inodes.open(ino.0);
+        self.0.session.opens.opened(known.gfid);
         self.be_sure(ino, known.gfid)?;
+        if known.chosen().is_none() && !self.0.trusts_listings() {
+            self.0.session.files.set_of(known.gfid)?.has_attributes(known.gfid)?;
+        }
         if flags.0 & libc::O_TRUNC != 0 {
             self.0.buffers.flush(known.gfid)?;
             let cut = self.0.session.files.truncate(known.gfid, 0).map_err(stale)?;
@@ -68,6 +72,7 @@ impl Fs {
             Err(errno) => Err(errno),
             Ok(attr) => {
                 self.0.inodes.open(attr.ino.0);
+                self.0.session.opens.opened(self.gfid(attr.ino)?);
                 self.caching(attr.ino);
                 // Who only writes needs no pages; and for each file that is written through them the kernel asks for its
                 // capabilities once.
@@ -78,6 +83,9 @@ impl Fs {
     }
 
     pub(super) fn close_file(&self, ino: INodeNo) {
+        if let Ok(gfid) = self.gfid(ino) {
+            self.0.session.opens.closed(gfid);
+        }
         let Some(known) = self.0.inodes.close(ino.0) else { return };
         let _ = self.0.buffers.flush(known.gfid);
         self.0.buffers.forget(known.gfid);
@@ -97,7 +105,7 @@ impl Fs {
         }
         let known = self.0.inodes.get(ino.0)?;
         self.0.buffers.flush(known.gfid)?;
-        self.0.session.files.read(known.gfid, offset, size, known.choice)
+        self.0.session.files.read(known.gfid, offset, size, known.chosen())
     }
 
     /// Takes bytes to write at an offset. `strips`: that takes the set-user-id and set-group-id bits away.

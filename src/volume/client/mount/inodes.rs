@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -20,12 +21,19 @@ pub struct Known {
     pub open: u32,
     /// Its last name is gone, and it is kept for those descriptors.
     pub kept: bool,
-    /// The copy that a person chose to read in split-brain.
-    pub choice: Option<usize>,
+    /// The copy that a person chose to read in split-brain, and until when that holds.
+    pub choice: Option<(usize, Instant)>,
     /// The generation of connections in which the kernel last began to cache its contents; 0: never.
     pub cached_in: u64,
     /// How often somebody else changed it, and how much of that was seen by looking at it again.
     doubts: (u32, u32),
+}
+
+impl Known {
+    /// The copy that a person chose to read.
+    pub fn chosen(&self) -> Option<usize> {
+        self.choice.filter(|(_, until)| Instant::now() < *until).map(|(copy, _)| copy)
+    }
 }
 
 /// The entries of an open directory, as they were when it was first read.

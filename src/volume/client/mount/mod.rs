@@ -25,9 +25,10 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fuser::{Notifier, SessionACL};
 
@@ -79,6 +80,8 @@ pub struct Mounted {
     inodes: Inodes,
     locks: locks::Locks,
     meta: meta::Meta,
+    /// How many minutes a choice in split-brain holds.
+    choice_minutes: AtomicU64,
     /// Whether there is a `.gfid`.
     aux_gfid: bool,
     ttl: Ttl,
@@ -100,8 +103,16 @@ impl Mounted {
     /// A person chose a copy to read in split-brain.
     fn choose(&self, number: u64, gfid: Gfid, slot: &[u8]) -> Result<(), i32> {
         let choice = virtuals::slot(&self.session.files, gfid, slot)?;
-        self.inodes.with(number, |k| k.choice = choice);
+        let until = Instant::now() + Duration::from_secs(60 * self.choice_minutes.load(Relaxed));
+        self.inodes.with(number, |k| k.choice = choice.map(|copy| (copy, until)));
         self.forget_contents(gfid);
+        Ok(())
+    }
+
+    /// How long later choices hold, in minutes.
+    fn choose_for(&self, minutes: &[u8]) -> Result<(), i32> {
+        let minutes = std::str::from_utf8(minutes).ok().and_then(|text| text.parse().ok()).ok_or(libc::EINVAL)?;
+        self.choice_minutes.store(minutes, Relaxed);
         Ok(())
     }
 
@@ -151,6 +162,7 @@ pub fn serve(
         inodes,
         locks: <_>::default(),
         meta: meta::Meta::new(&options.point, &options.machine),
+        choice_minutes: AtomicU64::new(5),
         aux_gfid: options.aux_gfid,
         ttl: options.ttl,
         notifier: OnceLock::new(),

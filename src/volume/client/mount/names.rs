@@ -74,12 +74,19 @@ impl Fs {
         }
         let known = self.0.inodes.get(ino.0)?;
         let gfid = known.gfid;
-        if let Some(copy) = known.choice {
+        if let Some(copy) = known.chosen() {
             let inode = self.0.session.files.set_of(gfid)?.copy_of(gfid, copy)?;
             return Ok(self.figures(gfid, &inode.iatt));
         }
         self.0.buffers.flush(gfid)?;
-        Ok(self.figures(gfid, &self.0.session.files.figures(gfid).map_err(stale)?))
+        match self.0.session.files.figures(gfid) {
+            // Copies dispute the attributes: GlusterFS's mount shows those of one of them, and does nothing with the file.
+            Err(libc::EIO) => {
+                let copy = self.0.session.files.set_of(gfid)?.any_copy(gfid).ok_or(libc::EIO)?;
+                Ok(self.figures(gfid, &copy.iatt))
+            }
+            figures => Ok(self.figures(gfid, &figures.map_err(stale)?)),
+        }
     }
 
     pub(super) fn node(&self, req: &Request, mode: u32, rdev: u32, target: Bytes) -> Node {

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use crate::volume::client::files::Files;
+use crate::volume::definition::Brick;
 use crate::volume::gfid::Gfid;
+use crate::volume::options;
 use crate::volume::replicate::{Blames, Kids};
 use crate::volume::rpc::{Fop, Inode, Reply};
 use crate::volume::xattr::{self, Kind};
@@ -83,11 +85,13 @@ fn pathinfo(files: &Files, gfid: Gfid) -> Result<Bytes, i32> {
         _ => return Err(libc::EIO),
     };
     let replica = volume.replica.max(1);
+    let by_id = options::is_on(volume, "storage.node-uuid-pathinfo");
     let one = |i: usize| {
         let up = graph.sets[i].wire.up();
         let bricks = volume.bricks.iter().skip(i * replica).take(replica).enumerate();
         let bricks = bricks.filter(|(kid, _)| up.has(*kid)).map(|(_, brick)| brick);
-        let copies: Vec<String> = bricks.map(|b| format!("<POSIX({}):{}:{}{path}>", b.path, b.host, b.path)).collect();
+        let host = |b: &Brick| if by_id { b.peer.to_string() } else { b.host.clone() };
+        let copies: Vec<String> = bricks.map(|b| format!("<POSIX({}):{}:{}{path}>", b.path, host(b), b.path)).collect();
         let copies = copies.join(" ");
         if volume.is_replicated() { format!("(<REPLICATE:{}> {copies})", graph.name(i)) } else { copies }
     };

@@ -8,6 +8,7 @@ use fuser::INodeNo;
 use super::fs::Fs;
 use super::inodes::name as blob;
 use super::virtuals;
+use crate::volume::gfid::Gfid;
 use crate::volume::rpc::{Fop, Reply};
 use crate::volume::xattr;
 
@@ -17,6 +18,7 @@ impl Fs {
         let (gfid, key) = (known.gfid, blob(name));
         match &key[..] {
             b"replica.split-brain-choice" => return self.0.choose(ino.0, gfid, value),
+            b"replica.split-brain-choice-timeout" => return self.0.choose_for(value),
             b"replica.split-brain-heal-finalize" => return self.0.finalize(ino.0, gfid, value),
             _ => {}
         }
@@ -39,15 +41,18 @@ impl Fs {
         if &key[..] == b"security.capability" || xattr::is_internal(&key) {
             return Err(libc::ENODATA);
         }
-        let fop = Fop::Getxattr { gfid, key };
-        let files = &self.0.session.files;
-        let told = match self.0.inodes.get(ino.0)?.choice {
-            Some(copy) => files.set_of(gfid)?.told_by(copy, &fop)?,
-            None => files.tell(gfid, &fop)?,
-        };
-        match told {
+        match self.ask_chosen(ino, gfid, &Fop::Getxattr { gfid, key })? {
             Reply::Bytes(value) => Ok(value),
             _ => Err(libc::EIO),
+        }
+    }
+
+    /// Asks a good copy, or in split-brain the one that a person chose.
+    fn ask_chosen(&self, ino: INodeNo, gfid: Gfid, fop: &Fop) -> Result<Reply, i32> {
+        let files = &self.0.session.files;
+        match self.0.inodes.get(ino.0)?.chosen() {
+            Some(copy) => files.set_of(gfid)?.told_by(copy, fop),
+            None => files.tell(gfid, fop),
         }
     }
 
@@ -56,7 +61,7 @@ impl Fs {
             return Ok(Bytes::new());
         }
         let gfid = self.gfid(ino)?;
-        match self.0.session.files.tell(gfid, &Fop::Xattrs { gfid, internal: false })? {
+        match self.ask_chosen(ino, gfid, &Fop::Xattrs { gfid, internal: false })? {
             Reply::Xattrs(all) => Ok(all.iter().flat_map(|(k, _)| k.iter().copied().chain([0])).collect::<Bytes>()),
             _ => Err(libc::EIO),
         }

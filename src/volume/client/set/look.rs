@@ -209,6 +209,19 @@ impl Set {
         there.all(same).then(|| first.clone())
     }
 
+    /// An inode as any copy has it that is there.
+    pub fn any_copy(&self, gfid: Gfid) -> Option<Inode> {
+        self.ask_inode(self.ready().ok()?, &Fop::Stat { gfid }).into_iter().find_map(Result::ok)
+    }
+
+    /// Whether somebody can say what an inode's attributes are.
+    ///
+    /// # Errors
+    /// EIO, ENOTCONN.
+    pub fn has_attributes(&self, gfid: Gfid) -> Result<(), i32> {
+        self.knowing(gfid)?.metadata.map(drop).map_err(NoCopy::errno)
+    }
+
     /// An inode as one copy has it.
     ///
     /// # Errors
