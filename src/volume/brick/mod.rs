@@ -36,7 +36,7 @@ use self::word::{By, Ready};
 use super::gfid::Gfid;
 use super::ranges::Ranges;
 use super::rpc::{Fop, Hello, Inode, Lock, Reply, Request, ToClient, Xattrop};
-use super::xattr::{AFR, Pending};
+use super::xattr::{AFR, DIRTY, Pending};
 
 pub use self::counters::Counters;
 
@@ -493,8 +493,12 @@ impl Brick {
         };
         Some(match fop {
             Fop::Xattrop(op) => {
-                let keys: Vec<&str> = op.add.iter().map(|(key, _)| key.as_str()).collect();
-                format!("setxattr({}, {})", file(&op.gfid), keys.join(" "))
+                let (begun, accused): (Vec<&str>, Vec<&str>) =
+                    op.add.iter().map(|(key, _)| key.as_str()).partition(|key| *key == DIRTY);
+                let file = file(&op.gfid);
+                let noted = (!begun.is_empty()).then(|| format!("note(.glusterfs/under-way, {file})"));
+                let set = (!accused.is_empty()).then(|| format!("setxattr({file}, {})", accused.join(" ")));
+                noted.into_iter().chain(set).collect::<Vec<_>>().join("; ")
             }
             Fop::Write { gfid, offset, .. } => format!("pwrite({}, {payload} bytes, at {offset})", file(gfid)),
             Fop::Truncate { gfid, size, .. } => format!("ftruncate({}, {size})", file(gfid)),

@@ -105,11 +105,10 @@ impl Flights {
         (times.is_none() && !self.all.contains_key(&gfid)) || self.change(gfid, |flight| flight.times = times)
     }
 
-    /// Nothing is under way any more.
+    /// What was left is where it belongs.
     fn clear(&mut self) {
         let Some(slots) = &mut self.slots else { return };
         (0..SLOTS).for_each(|n| slots.put(n * SLOT, &[0]));
-        (self.free, self.all) = ((0..SLOTS).collect(), HashMap::new());
     }
 
     /// Nothing is under way with it any more.
@@ -159,8 +158,7 @@ impl Store {
             sys::write_at(file.as_raw_fd(), 0, &[0; SLOTS * SLOT])?;
             sys::truncate(file.as_raw_fd(), length)?;
         }
-        let (flights, left) = Flights::new(Mapped::new(&file, SLOTS * SLOT)?);
-        *held(&self.flights) = flights;
+        let (mut flights, left) = Flights::new(Mapped::new(&file, SLOTS * SLOT)?);
         for (gfid, Flight { begun, times }) in left {
             let Ok(place) = self.inode(gfid) else { continue };
             if !begun.is_zero() {
@@ -171,7 +169,8 @@ impl Store {
                 self.write_mdata(gfid, &place, times)?;
             }
         }
-        held(&self.flights).clear();
+        flights.clear();
+        *held(&self.flights) = flights;
         Ok(())
     }
 }

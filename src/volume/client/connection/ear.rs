@@ -18,7 +18,7 @@ use crate::volume::rpc::ToClient;
 use crate::volume::wire::read_frame;
 
 /// For how long a caller reads for itself.
-const GRACE: Duration = Duration::from_millis(3);
+const GRACE: Duration = Duration::from_millis(1);
 
 /// A socket whose reads may be given up only where a message begins.
 struct Patient {
