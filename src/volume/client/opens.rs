@@ -1,12 +1,16 @@
 //! Which files are open here, for bricks to be told once in a while: opening a file needs no word with them.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::files::Files;
+use super::set::Set;
 use super::wire::Call;
 use crate::volume::gfid::Gfid;
 use crate::volume::rpc::Fop;
+
+/// How many files are told of in one message.
+const AT_ONCE: usize = 256;
 
 /// How often each file was opened since the last word of it, how many descriptors are open, and whether that is news.
 #[derive(Debug, Default)]
@@ -49,12 +53,21 @@ impl Opens {
         news
     }
 
-    /// Tells the bricks the news.
+    /// Tells the bricks the news, many at once.
     pub fn tell(&self, files: &Files) {
+        let mut by_set: Vec<(Arc<Set>, Vec<Fop>)> = Vec::new();
         for (gfid, times, now) in self.news() {
             let Ok(set) = files.set_of(gfid) else { continue };
-            let fops = vec![Fop::Opened { gfid, times, now }];
-            set.wire.post(set.wire.up().iter().map(|kid| Call { kid, epoch: 0, fops: fops.clone() }).collect());
+            let fop = Fop::Opened { gfid, times, now };
+            match by_set.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &set)) {
+                Some((_, fops)) => fops.push(fop),
+                None => by_set.push((set, vec![fop])),
+            }
+        }
+        for (set, fops) in by_set {
+            for fops in fops.chunks(AT_ONCE) {
+                set.wire.post(set.wire.up().iter().map(|kid| Call { kid, epoch: 0, fops: fops.to_vec() }).collect());
+            }
         }
     }
 }
