@@ -8,7 +8,7 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -20,6 +20,9 @@ use crate::volume::wire::read_frame;
 /// For how long a caller reads for itself.
 const GRACE: Duration = Duration::from_millis(1);
 
+/// How long a message that has begun may take to go on. Meanwhile others may wait for the ears that its reader has.
+const STALL: Duration = Duration::from_secs(5);
+
 /// A socket whose reads may be given up only where a message begins.
 struct Patient {
     stream: Arc<TcpStream>,
@@ -28,9 +31,14 @@ struct Patient {
 
 impl Read for Patient {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut since = None;
         loop {
             match (&*self.stream).read(buffer) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock && !self.begins => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && !self.begins => {
+                    if since.get_or_insert_with(Instant::now).elapsed() > STALL {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                }
                 other => return other,
             }
         }
