@@ -402,3 +402,50 @@ umount mnt
 "#,
     );
 }
+
+/// The times of a directory tell when its names changed, wherever that was: a copy-up leaves them alone, a new name on a lower
+/// writable branch shows. And its link count is that of a directory with as many directories in it.
+#[test]
+fn a_directorys_times_and_links_are_those_of_one_directory() {
+    story(
+        "dirs",
+        r#"
+mkdir -p b0/merged b1/d/sub b1/merged/sub b2; echo old > b1/d/f; touch -d @1000 b1/d
+mount -t aufs -o br=b0=rw:b1=ro,udba=reval none mnt
+is "of one copy" "$(stat -c %h mnt/d mnt/merged | xargs)" "3 3"
+echo more >> mnt/d/f; chmod 600 mnt/d/f
+is "copied up, not changed" "$(stat -c %Y mnt/d)" 1000
+mkdir mnt/d/other
+is "two directories in it" "$(stat -c %h mnt/d)" 4
+umount mnt; rm -r b0/*
+mkdir b0/pool b2/pool
+mount -t aufs -o br=b0=rw:b2=rw,create=rr none mnt
+for i in 1 2 3 4; do touch -d @1000 mnt/pool; touch mnt/pool/$i; [ "$(stat -c %Y mnt/pool)" -gt 1000 ]; done
+for i in 1 2 3 4; do touch -d @1000 mnt/pool; rm mnt/pool/$i; [ "$(stat -c %Y mnt/pool)" -gt 1000 ]; done
+umount mnt
+"#,
+    );
+}
+
+/// What an ordinary user copies into a set-id file takes the bits away, as a write does; and `trusted.*` names are not for him.
+#[test]
+fn an_ordinary_caller_copies_into_a_file_and_lists_attributes_as_on_any_file_system() {
+    story(
+        "ordinary",
+        r#"
+chmod 755 .; mkdir b0 b1; chmod 755 b0 b1; echo source > b1/source; echo x > b1/set; chmod 6777 b1/set
+mount -t aufs -o br=b0:b1 none mnt
+as() { setpriv --reuid 1234 --regid 1234 --clear-groups "$@"; }
+py=$(ls /usr/bin/python3 || command -v python3)
+as $py -c 'import os
+f, t = os.open("mnt/source", os.O_RDONLY), os.open("mnt/set", os.O_RDWR)
+os.copy_file_range(f, t, 3)'
+is "no set-id bits" "$(stat -c %a mnt/set)" 777
+python3 -c 'import os; os.setxattr("mnt/source", "trusted.t", b"1"); os.setxattr("mnt/source", "user.u", b"1")'
+names="import os; print(sorted(os.listxattr('mnt/source')))"
+is "root" "$(python3 -c "$names")" "['trusted.t', 'user.u']"
+is "a user" "$(as $py -c "$names")" "['user.u']"
+umount mnt
+"#,
+    );
+}

@@ -131,6 +131,31 @@ touch a/d/more; is mode "$(stat -c %a a/d)" 700
     );
 }
 
+/// What one mount did, the other shows when it is done: also what it knew from a brick that was lost meanwhile, and that told it nothing.
+#[test]
+fn two_mounts_see_the_same_also_when_a_brick_is_lost() {
+    story(
+        3,
+        &[("cluster.heal-timeout", "1")],
+        r#"
+"$TERRARIUM" glusterfs --process-name glustershd --machine 127.0.0.1 --volume-file $PWD/v.json & HEALER=$!
+for i in {1..100}; do
+    echo $i > a/new; mv a/new a/f; is replaced "$(cat b/f)" $i
+    echo more >> b/f; is appended "$(stat -c %s a/f)" $(stat -c %s b/f)
+    rm b/f; no stat a/f; echo x > b/f; is again "$(cat a/f)" x
+done
+healed() { [ -z "$(ls b*/.glusterfs/indices/xattrop | grep -v '^b\|^xattrop\|^$')" ]; }
+for n in 0 1 2; do
+    mkdir a/d$n; for i in {1..8}; do echo old > a/d$n/f$i; done
+    mnt s; cat s/d$n/* > /dev/null
+    end $n
+    for i in {1..8}; do echo new > a/new; mv a/new a/d$n/f$i; is lost "$(cat s/d$n/f$i)" new; done
+    umount s; brick $n; soon healed
+done
+"#,
+    );
+}
+
 /// Names that are asked for one after the other come along with those before them, contents too; they are right, and what changes
 /// after they came is seen.
 #[test]

@@ -33,6 +33,8 @@ struct Copying<B: Branch> {
     at: Place<B>,
     /// The copy's name until it is whole.
     temporary: OsString,
+    /// The copy of a file's content, still empty.
+    file: Option<B::File>,
 }
 
 /// From how many bytes on a file is copied before an operation takes the lock for changes.
@@ -151,7 +153,10 @@ impl<B: Branch> Union<B> {
         let name = own.or_else(|| node.name()).ok_or(Errno::ESTALE)?;
         let at = self.ensure_dir(changes, &name.0, target)?;
         let temporary = self.free_temporary(changes, &at, &name.1)?;
-        Ok(Copying { top, from, name, at, temporary })
+        let kept = at.member.branch.stat(At::Dir(&at.dir))?;
+        let file = blank(&top, &from, &at, &temporary)?;
+        keep_times(&at, &kept);
+        Ok(Copying { top, from, name, at, temporary, file })
     }
 
     /// Gives a whole copy its name, if what it is a copy of is still there; otherwise it is removed.
@@ -193,7 +198,7 @@ impl<B: Branch> Union<B> {
 
     /// The moment at which a copy becomes the top copy.
     fn take_place(&self, _changes: &mut Changes, node: &Arc<Node<B>>, copying: &Copying<B>) -> Result<()> {
-        let Copying { top, from, name: (_, name), at, temporary } = copying;
+        let Copying { top, from, name: (_, name), at, temporary, .. } = copying;
         let target = &at.member;
         let kept = target.branch.stat(At::Dir(&at.dir))?;
         let plink = if from.stat.nlink > 1 && self.settings().plink {
@@ -275,33 +280,25 @@ impl<B: Branch> Union<B> {
 }
 
 impl<B: Branch> Copying<B> {
-    /// Makes the copy under its temporary name.
+    /// Fills the copy: content first, then owner, attributes, mode and times.
     fn carry_out(&self, size: Option<u64>) -> Result<()> {
-        duplicate(&self.top, &self.from, &self.at, &self.temporary, size)
+        let Self { top, from, at, temporary, file, .. } = self;
+        if let Some(copy) = file {
+            let source = top.branch.open(&from.dir, &from.name, false)?;
+            B::copy(&source, copy, size.map_or(from.stat.size, |s| s.min(from.stat.size)))?;
+        }
+        dress(top, At::Name(&from.dir, &from.name), &at.member, At::Name(&at.dir, temporary), &from.stat, true)
     }
 }
 
-/// Makes a whole copy of a located object under a temporary name.
-fn duplicate<B: Branch>(
-    top: &Member<B>,
-    from: &Located<B>,
-    at: &Place<B>,
-    temporary: &OsStr,
-    size: Option<u64>,
-) -> Result<()> {
-    let (branch, stat) = (&at.member.branch, &from.stat);
-    match stat.kind {
-        Kind::File => {
-            let source = top.branch.open(&from.dir, &from.name, false)?;
-            let copy = branch.create(&at.dir, temporary, 0o600)?;
-            B::copy(&source, &copy, size.map_or(stat.size, |s| s.min(stat.size)))?;
-        }
-        Kind::Symlink => {
-            let target = top.branch.readlink(&from.dir, &from.name)?;
-            branch.symlink(&at.dir, temporary, &target)?;
-        }
+/// Makes an object of the same kind under a temporary name; a file's content is still missing.
+fn blank<B: Branch>(top: &Member<B>, from: &Located<B>, at: &Place<B>, temporary: &OsStr) -> Result<Option<B::File>> {
+    let branch = &at.member.branch;
+    match from.stat.kind {
+        Kind::File => return branch.create(&at.dir, temporary, 0o600).map(Some),
+        Kind::Symlink => branch.symlink(&at.dir, temporary, &top.branch.readlink(&from.dir, &from.name)?)?,
         Kind::Dir => return Err(Errno::EISDIR),
-        kind => branch.mknod(&at.dir, temporary, kind, 0o600, stat.rdev)?,
+        kind => branch.mknod(&at.dir, temporary, kind, 0o600, from.stat.rdev)?,
     }
-    dress(top, At::Name(&from.dir, &from.name), &at.member, At::Name(&at.dir, temporary), stat, true)
+    Ok(None)
 }

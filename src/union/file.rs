@@ -270,9 +270,14 @@ fn dir_attributes<B: Branch>(node: &Node<B>) -> Result<Stat> {
     }
     for place in rest {
         let more = place.member.branch.stat(At::Dir(&place.dir)).map_or(0, |s| s.nlink);
-        stat.nlink = stat.nlink.saturating_add(more);
+        stat.nlink = more_links(stat.nlink, more);
     }
     Ok(stat)
+}
+
+/// The link count of a directory to which a lower copy with `more` is added: `.` and its own name are counted once.
+pub(super) fn more_links(links: u32, more: u32) -> u32 {
+    links.saturating_add(more.saturating_sub(2))
 }
 
 /// Total over file systems in units of the smallest block size.

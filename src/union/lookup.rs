@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::branch::{At, Branch, Errno, Key, Kind, Result, Stat};
+use super::file::more_links;
 use super::list::{Item, Listing};
 use super::node::{Member, Node, Place, Places, ROOT, State};
 use super::{Happening, Union, names};
@@ -72,7 +73,7 @@ pub(super) fn find<B: Branch>(places: &[Place<B>], from: usize, name: &OsStr) ->
                 opaque = !last && is_opaque(&copy)?;
                 match &mut found {
                     Some(found) => {
-                        found.stat.nlink = found.stat.nlink.saturating_add(stat.nlink);
+                        found.stat.nlink = more_links(found.stat.nlink, stat.nlink);
                         found.places.push(copy);
                     }
                     None => {

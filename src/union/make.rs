@@ -11,7 +11,7 @@ use super::branch::{At, Branch, Errno, Kind, Replace, Result, Stat};
 use super::copy_up::AHEAD;
 use super::lookup::{Found, find};
 use super::node::{Node, Place};
-use super::place::Chosen;
+use super::place::{Chosen, show_change};
 use super::policy::Create;
 use super::{Caller, Changes, Union, names};
 
@@ -62,6 +62,7 @@ impl<B: Branch> Union<B> {
             // Should that fail, it hides nothing any more: the name beside it counts.
             let _ = self.remove_whiteout(&at, name, || parent.path_of(name));
         }
+        show_change(parent, &at);
         let places = match new {
             New::Dir(_) => {
                 vec![Place { member: at.member.clone(), dir: at.member.branch.dir(&at.dir, name)?, key: stat.key }]
@@ -173,6 +174,7 @@ impl<B: Branch> Union<B> {
         let at = self.reach_dir(&mut changes, parent, &target)?;
         target.branch.link(&source.dir, &source.name, &at.dir, name)?;
         let _ = self.remove_whiteout(&at, name, || parent.path_of(name));
+        show_change(parent, &at);
         let found = find(&parent.places(), 0, name)?.ok_or(Errno::EIO)?;
         self.adopt(parent, name, found)
     }

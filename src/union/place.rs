@@ -358,6 +358,15 @@ pub(super) fn clear<B: Branch>(at: &Place<B>, name: &OsStr) {
     }
 }
 
+/// A directory's times are those of its top copy: what changed in a lower copy is made to show there, if that can be.
+pub(super) fn show_change<B: Branch>(dir: &Node<B>, at: &Place<B>) {
+    let places = dir.places();
+    if let Some(top) = places.first().filter(|top| top.key != at.key && top.member.writable()) {
+        let now = Change { mtime: SetTime::Now, ..Change::default() };
+        let _ = top.member.branch.change(At::Dir(&top.dir), &now);
+    }
+}
+
 /// Puts the times of a directory back, after a change inside that should not show.
 pub(super) fn keep_times<B: Branch>(at: &Place<B>, kept: &Stat) {
     let change = Change { atime: SetTime::At(kept.atime), mtime: SetTime::At(kept.mtime), ..Change::default() };

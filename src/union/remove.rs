@@ -11,7 +11,7 @@ use super::branch::{At, Branch, Errno, Key, Kind, Replace, Result, Stat};
 use super::lookup::{Found, find, whited_out};
 use super::make::alive;
 use super::node::{Node, Place};
-use super::place::clear;
+use super::place::{clear, show_change};
 use super::{Changes, Happening, Union, names};
 
 impl<B: Branch> Union<B> {
@@ -96,6 +96,7 @@ impl<B: Branch> Union<B> {
                 at => at?,
             };
             self.make_whiteout(&at, name, path)?;
+            show_change(parent, &at);
             return Ok(false);
         }
         let places = parent.places();
@@ -105,7 +106,10 @@ impl<B: Branch> Union<B> {
             self.make_whiteout(at, name, path)?;
         }
         match remove(at) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                show_change(parent, at);
+                Ok(true)
+            }
             Err(e) => {
                 if below {
                     let _ = self.remove_whiteout(at, name, path);

@@ -16,7 +16,7 @@ use super::copy_up::AHEAD;
 use super::lookup::{Found, find, lead, whited_out};
 use super::make::alive;
 use super::node::{Member, Node, Place};
-use super::place::clear;
+use super::place::{clear, show_change};
 use super::remove::{away, keep_dir, shines_through};
 use super::{Changes, Happening, Union, names};
 
@@ -238,6 +238,8 @@ impl<B: Branch> Union<B> {
             self.settle_plink(target.stat.key);
             self.nameless_now(replaced.as_ref(), to.parent, to.name, gone, target.stat.key);
         }
+        show_change(from.parent, &at);
+        show_change(to.parent, &into);
         self.renamed(node.as_ref(), from, to, member);
         self.tell(|| Happening::Renamed {
             at: self.at.clone(),
@@ -305,6 +307,8 @@ impl<B: Branch> Union<B> {
         }
         [&one, &other].into_iter().for_each(|node| keep_dir(node.as_deref()));
         member.branch.rename(&at.dir, from.name, &into.dir, to.name, Replace::Exchange)?;
+        show_change(from.parent, &at);
+        show_change(to.parent, &into);
         self.renamed(one.as_ref(), from, to, member);
         self.renamed(other.as_ref(), to, from, member);
         let path = |side: &Side<'_, B>| side.parent.path_of(side.name);

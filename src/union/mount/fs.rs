@@ -528,10 +528,12 @@ impl Filesystem for UnionFs {
         reply_xattr(reply, value, size);
     }
 
-    fn listxattr(&self, _req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+    fn listxattr(&self, req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
         let names = self.node(ino).and_then(|node| self.union().xattrs(&node));
+        let root = req.uid() == 0;
         let list = names.map(|names| {
-            names.iter().fold(Vec::new(), |mut list, name| {
+            let shown = names.iter().filter(|name| root || !name.as_encoded_bytes().starts_with(b"trusted."));
+            shown.fold(Vec::new(), |mut list, name| {
                 list.extend_from_slice(std::os::unix::ffi::OsStrExt::as_bytes(name.as_os_str()));
                 list.push(0);
                 list
@@ -571,7 +573,7 @@ impl Filesystem for UnionFs {
 
     fn copy_file_range(
         &self,
-        _req: &Request,
+        req: &Request,
         ino_in: INodeNo,
         _fh_in: FileHandle,
         offset_in: u64,
@@ -587,8 +589,12 @@ impl Filesystem for UnionFs {
             (Err(e), _) | (_, Err(e)) => return reply.error(fail(e)),
         };
         let (shared, held) = (self.shared.clone(), target.clone());
+        let strip = req.uid() != 0;
         self.aside(&target, move || {
             let copied = shared.union.opened(&held, true).and_then(|target| {
+                if strip {
+                    shared.union.strip_ids(&held)?;
+                }
                 io::copy_range(&*shared.union.opened(&source, false)?, offset_in, &target, offset_out, len)
             });
             match copied {

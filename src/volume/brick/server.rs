@@ -7,12 +7,13 @@ use std::io::{self, BufReader};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, Sender as Queue, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Queue, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::hearing::PATIENCE;
 use super::{Brick, Outbox, inside};
 use crate::volume::Happening;
 use crate::volume::client::tale;
@@ -63,7 +64,8 @@ impl Server {
     /// If no thread can be had.
     pub fn new(brick: Arc<Brick>, log: Option<PathBuf>) -> io::Result<Arc<Self>> {
         let (pushes, waiting) = channel();
-        std::thread::Builder::new().name("push".into()).spawn(move || push_all(&waiting))?;
+        let own = brick.clone();
+        std::thread::Builder::new().name("push".into()).spawn(move || push_all(&own, &waiting))?;
         let (slow, queue) = channel::<Slow>();
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..SLOW {
@@ -142,6 +144,9 @@ impl Server {
 
     fn converse(&self, session: u64, connection: &Connection, reader: &mut BufReader<TcpStream>) -> io::Result<()> {
         loop {
+            if reader.buffer().is_empty() {
+                self.brick.rest();
+            }
             let frame = read_frame(reader)?;
             connection.read.fetch_add(frame.body.len() as u64, Relaxed);
             if frame.kind == BrickAsk::KIND {
@@ -300,11 +305,22 @@ fn take_slow(brick: &Brick, queue: &Mutex<Receiver<Slow>>) {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((session, request, payload)) = next else { return };
         brick.handle(session, request, payload);
+        brick.rest();
     }
 }
 
-fn push_all(waiting: &Receiver<(Arc<Connection>, ToClient)>) {
-    while let Ok((connection, message)) = waiting.recv() {
-        connection.write(&message, &[]);
+/// Passes word on; as long as answers wait for somebody to have heard, looks now and then whether they have waited enough.
+fn push_all(brick: &Brick, waiting: &Receiver<(Arc<Connection>, ToClient)>) {
+    const IDLE: Duration = Duration::from_secs(3600);
+    let mut pause = IDLE;
+    loop {
+        match waiting.recv_timeout(pause) {
+            Ok((connection, message)) => {
+                connection.write(&message, &[]);
+                pause = PATIENCE / 4;
+            }
+            Err(RecvTimeoutError::Timeout) => pause = if brick.hurry(PATIENCE) { PATIENCE / 4 } else { IDLE },
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
     }
 }

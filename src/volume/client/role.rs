@@ -80,9 +80,9 @@ pub fn mount(options: &Mount, ready: impl FnOnce()) -> io::Result<()> {
         ttl,
     };
     let name = format!("mount:{}", point.display());
-    let begin = |news: std::sync::mpsc::Sender<Notice>| {
+    let begin = |notice: Box<dyn Fn(Notice) + Send>| {
         let who = ("fuse", "client", name.as_str());
-        let session = start(volume, &options.source, &options.machine, who, move |n| drop(news.send(n)))?;
+        let session = start(volume, &options.source, &options.machine, who, notice)?;
         session.wait_ready(Duration::from_secs(3));
         // Without enough bricks it is done by a later client.
         let _ = session.files.prepare();

@@ -222,6 +222,13 @@ pub enum Fop {
         /// The file.
         gfid: Gfid,
     },
+    /// The caller heeds what it was told ([`ToClient::Invalidate`]). Gives [`Reply::Done`].
+    ///
+    /// [`ToClient::Invalidate`]: super::ToClient::Invalidate
+    Heard {
+        /// The number that came with it.
+        number: u64,
+    },
     /// Adds to counters. Gives [`Reply::Counters`]: the sums.
     Xattrop(Xattrop),
     /// Takes a lock. Gives [`Reply::Done`], later if it must wait; EAGAIN if it must not.
@@ -352,6 +359,7 @@ impl Fop {
             Self::Seek { .. } => "SEEK",
             Self::Statfs => "STATFS",
             Self::Close { .. } => "RELEASE",
+            Self::Heard { .. } => "HEARD",
             Self::Xattrop(_) => "XATTROP",
             Self::Lock { lock, .. } | Self::Unlock { lock } if lock.domain == Domain::Entry => "ENTRYLK",
             Self::Lock { .. } | Self::Unlock { .. } => "INODELK",
@@ -360,6 +368,22 @@ impl Fop {
             Self::Index { .. } | Self::EntryChanges { .. } | Self::Crawl { .. } => "READDIR",
             Self::EntryChangeDone { .. } => "UNLINK",
             Self::Checksum { .. } => "RCHECKSUM",
+        }
+    }
+
+    /// Inodes with which the brick has something under way after it, until the lock under which it was done goes back.
+    pub fn under_way(&self) -> [Option<Gfid>; 2] {
+        match self {
+            Self::Write { gfid, .. } | Self::Truncate { gfid, .. } | Self::Fallocate { gfid, .. } => {
+                [Some(*gfid), None]
+            }
+            Self::Xattrop(op) => [Some(op.gfid), None],
+            Self::Make { parent, node, .. } => [Some(*parent), Some(node.gfid)],
+            Self::Link { parent, .. } | Self::Unlink { parent, .. } | Self::Rmdir { parent, .. } => {
+                [Some(*parent), None]
+            }
+            Self::Rename { parent, to, .. } => [Some(*parent), Some(*to)],
+            _ => [None, None],
         }
     }
 

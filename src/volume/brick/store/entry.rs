@@ -19,6 +19,7 @@ impl Store {
     /// Makes something new under a name. If the gfid exists already, a file gets the name as a further link and a
     /// directory moves there: so healing can repeat what a copy missed without knowing which of the two it was.
     pub(in crate::volume::brick) fn make(&self, parent: Gfid, name: &[u8], node: &Node) -> Result<Inode> {
+        self.bury(node.gfid)?;
         let place = self.entry(parent, name)?;
         let node = &self.inheriting(&place, node);
         let made = match node.mode & libc::S_IFMT {
@@ -76,15 +77,15 @@ impl Store {
 
     /// A file is made at its handle and linked to its name when it is complete.
     fn make_file(&self, parent: Gfid, name: &[u8], place: &Place, node: &Node) -> Result<Inode> {
-        let handle = self.below(&node.gfid.handle())?;
+        let mut handle = self.handle(node.gfid)?;
         let is_kept = held(&self.kept).contains(&node.gfid);
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
-        let create = || sys::open_at(handle.dir(), &handle.name, flags, node.mode & 0o7777);
-        let opened = match if is_kept { Err(libc::EEXIST) } else { create() } {
+        let create = |handle: &Place| sys::open_at(handle.dir(), &handle.name, flags, node.mode & 0o7777);
+        let opened = match if is_kept { Err(libc::EEXIST) } else { create(&handle) } {
             Err(libc::EEXIST) => return self.name_again(parent, name, place, node.gfid),
             Err(libc::ENOENT) => {
-                self.ensure_handle_dirs(node.gfid)?;
-                create()?
+                handle = self.ensure_handle_dirs(node.gfid)?;
+                create(&handle)?
             }
             other => other?,
         };
@@ -95,6 +96,7 @@ impl Store {
         });
         if let Err(errno) = dressed {
             let _ = sys::unlink_at(file.dir(), &file.name, false);
+            held(&self.flights).forget(node.gfid);
             self.forget(node.gfid);
             return Err(errno);
         }
@@ -116,11 +118,11 @@ impl Store {
 
     /// A symbolic link or a special file, made like a file.
     fn make_other(&self, parent: Gfid, name: &[u8], place: &Place, node: &Node) -> Result<Inode> {
-        let handle = self.below(&node.gfid.handle())?;
+        let mut handle = self.handle(node.gfid)?;
         match self.make_at(&handle, node) {
             Err(libc::EEXIST) => return self.name_again(parent, name, place, node.gfid),
             Err(libc::ENOENT) => {
-                self.ensure_handle_dirs(node.gfid)?;
+                handle = self.ensure_handle_dirs(node.gfid)?;
                 self.make_at(&handle, node)?;
             }
             other => other?,
@@ -149,9 +151,7 @@ impl Store {
     fn dress(&self, place: &Place, node: &Node, dir: &libc::stat) -> Result<()> {
         let inherits = dir.st_mode & libc::S_ISGID != 0;
         let gid = if inherits { dir.st_gid } else { node.gid };
-        // SAFETY: these cannot fail.
-        let own = unsafe { (libc::geteuid(), libc::getegid()) };
-        if (node.uid, gid) != own {
+        if (node.uid, gid) != self.owner {
             place.chown(node.uid, gid)?;
         }
         let kind = node.mode & libc::S_IFMT;
@@ -160,7 +160,10 @@ impl Store {
             place.chmod((node.mode & 0o7777) | hands_down)?;
         }
         self.raw_set(place, xattr::GFID, &node.gfid.0)?;
-        self.write_mdata(node.gfid, place, Mdata::at(node.time))?;
+        match kind {
+            libc::S_IFREG => self.keep_times(node.gfid, place, Mdata::at(node.time))?,
+            _ => self.write_mdata(node.gfid, place, Mdata::at(node.time))?,
+        }
         for (key, value) in &node.xattrs {
             match place.set_attribute(&self.key(key)?, value) {
                 Err(libc::EPERM | libc::EOPNOTSUPP) if kind != libc::S_IFREG && kind != libc::S_IFDIR => {}
@@ -184,17 +187,17 @@ impl Store {
 
     /// Makes sure that a file has its handle.
     fn restore_handle(&self, gfid: Gfid, place: &Place) -> Result<()> {
-        let handle = self.below(&gfid.handle())?;
-        if handle.stat().is_ok() {
+        self.bury(gfid)?;
+        if self.handle(gfid)?.stat().is_ok() {
             return Ok(());
         }
-        self.ensure_handle_dirs(gfid)?;
+        let handle = self.ensure_handle_dirs(gfid)?;
         allow(sys::link_at(place.dir(), &place.name, handle.dir(), &handle.name), libc::EEXIST)
     }
 
     /// Lets a directory's handle tell where it is now.
     fn point_handle(&self, gfid: Gfid, parent: Gfid, name: &[u8]) -> Result<()> {
-        let handle = self.below(&gfid.handle())?;
+        let handle = self.handle(gfid)?;
         allow(sys::unlink_at(handle.dir(), &handle.name, false), libc::ENOENT)?;
         self.forget(gfid);
         sys::symlink_at(&sys::cstr(Gfid::target(parent, name))?, handle.dir(), &handle.name)
@@ -209,7 +212,7 @@ impl Store {
 
     fn drop_name(&self, place: &Place, parent: Gfid, name: &[u8]) {
         let key = self.key(xattr::gfid2path(parent, name).0.as_bytes());
-        let _ = key.and_then(|key| sys::remove_xattr(&place.path, &key));
+        let _ = key.and_then(|key| sys::remove_xattr_at(place.dir(), &place.name, &key));
     }
 
     /// Another name for a file; nothing happens if the name is this file already.
@@ -259,7 +262,7 @@ impl Store {
         if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
             return Err(libc::EISDIR);
         }
-        let gfid = self.gfid_at(&place, &stat);
+        let gfid = self.face(&stat).map(|known| known.gfid).or_else(|| self.gfid_at(&place, &stat));
         let last = stat.st_nlink <= 2;
         if !last && let Some(gfid) = gfid {
             self.drop_name(&place, parent, name);
@@ -274,7 +277,7 @@ impl Store {
 
     /// The last name is gone: the handle goes too, or out of sight as long as somebody has the file open.
     fn drop_handle(&self, gfid: Gfid, keep: bool) -> Result<()> {
-        let handle = self.below(&gfid.handle())?;
+        let handle = self.handle(gfid)?;
         self.forget_index(gfid);
         if keep {
             let kept = self.below(&format!("{PRIVATE}/unlink/{gfid}"))?;
@@ -282,7 +285,28 @@ impl Store {
             return allow(sys::rename_at(handle.dir(), &handle.name, kept.dir(), &kept.name), libc::ENOENT);
         }
         self.forget(gfid);
-        allow(sys::unlink_at(handle.dir(), &handle.name, false), libc::ENOENT)
+        held(&self.dying).insert(gfid);
+        Ok(())
+    }
+
+    /// Removes the handles of files that have no name any more, and with them the files.
+    pub(in crate::volume::brick) fn bury_all(&self) {
+        let dying: Vec<Gfid> = held(&self.dying).iter().copied().collect();
+        for gfid in dying {
+            // A handle that cannot be removed is like one that was left behind by a brick that died.
+            let _ = self.bury(gfid);
+        }
+    }
+
+    fn bury(&self, gfid: Gfid) -> Result<()> {
+        let _alone = self.alone(gfid);
+        if !held(&self.dying).contains(&gfid) {
+            return Ok(());
+        }
+        let handle = self.handle(gfid)?;
+        let gone = allow(sys::unlink_at(handle.dir(), &handle.name, false), libc::ENOENT);
+        held(&self.dying).remove(&gfid);
+        gone
     }
 
     /// Nobody has an unlinked file open any more.
@@ -313,7 +337,7 @@ impl Store {
         self.forget(gfid);
         self.forget_index(gfid);
         let _ = self.entry_change_done(gfid, None);
-        let handle = self.below(&gfid.handle())?;
+        let handle = self.handle(gfid)?;
         allow(sys::unlink_at(handle.dir(), &handle.name, false), libc::ENOENT)
     }
 
@@ -378,13 +402,13 @@ impl Store {
     /// A directory's names changed.
     fn dir_changed(&self, gfid: Gfid, time: Time) -> Result<Iatt> {
         let place = self.inode(gfid)?;
-        self.set_times(gfid, &place, None, Some(time), Some(time))?;
+        self.changed_at(gfid, &place, time)?;
         self.iatt(gfid, &place)
     }
 
     /// The same, for those who do not ask for its figures.
     fn touch_dir(&self, gfid: Gfid, time: Time) -> Result<()> {
-        self.set_times(gfid, &self.inode(gfid)?, None, Some(time), Some(time))
+        self.changed_at(gfid, &self.inode(gfid)?, time)
     }
 
     /// The next entries of a directory after a cookie, `most` at most, with their inodes if wanted. None: the end.

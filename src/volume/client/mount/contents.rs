@@ -7,8 +7,8 @@ use fuser::{FileAttr, FopenFlags, INodeNo, LockOwner, OpenFlags};
 
 use super::attr::stale;
 use super::fs::Fs;
+use super::heed::Stale;
 use super::meta;
-use crate::volume::client::session::Notice;
 use crate::volume::client::tale::{self, Telling};
 use crate::volume::gfid::Gfid;
 use crate::volume::rpc::{Fop, Iatt, Node, Reply};
@@ -23,6 +23,7 @@ impl Fs {
         let known = self.0.inodes.get(ino.0)?;
         self.0.inodes.open(ino.0);
         self.0.session.opens.opened(known.gfid);
+        self.be_sure(ino, known.gfid)?;
         if known.chosen().is_none() && !self.0.trusts_listings() {
             self.0.session.files.set_of(known.gfid)?.has_attributes(known.gfid)?;
         }
@@ -32,6 +33,15 @@ impl Fs {
             self.strip(known.gfid, &cut, strips)?;
         }
         Ok(self.caching(ino))
+    }
+
+    /// Somebody else changed it, or may have removed its name: it is looked at again. (ESTALE sends the kernel back to the name.)
+    fn be_sure(&self, ino: INodeNo, gfid: Gfid) -> Result<(), i32> {
+        if let Some(doubt) = self.0.inodes.doubts(ino.0) {
+            self.0.session.files.stat(gfid).map_err(stale)?;
+            self.0.inodes.sure(ino.0, doubt);
+        }
+        Ok(())
     }
 
     fn strip(&self, gfid: Gfid, iatt: &Iatt, strips: bool) -> Result<(), i32> {
@@ -64,7 +74,10 @@ impl Fs {
                 self.0.inodes.open(attr.ino.0);
                 self.0.session.opens.opened(self.gfid(attr.ino)?);
                 self.caching(attr.ino);
-                Ok((attr, FopenFlags::FOPEN_KEEP_CACHE))
+                // Who only writes needs no pages; and for each file that is written through them the kernel asks for its
+                // capabilities once.
+                let only_writes = flags & libc::O_ACCMODE == libc::O_WRONLY;
+                Ok((attr, if only_writes { FopenFlags::FOPEN_DIRECT_IO } else { FopenFlags::FOPEN_KEEP_CACHE }))
             }
         }
     }
@@ -125,7 +138,7 @@ impl Fs {
         let (at, iatt) = self.0.session.files.append(gfid, &Bytes::copy_from_slice(data))?;
         if at != offset {
             // The kernel waits for this answer while it has the pages locked: another thread must tell it.
-            let _ = self.0.news.send(Notice::Changed(gfid, None));
+            self.0.outdated(Stale::Inode(gfid));
         }
         self.strip(gfid, &iatt, strips)
     }

@@ -1,7 +1,7 @@
 //! The mount: a volume as a file system of this machine, through FUSE.
 //!
 //! The kernel caches names, figures and contents; what another client changes is told by the bricks and taken out of the kernel's
-//! caches by a thread of its own ([`Mounted::heed`]), so that two mounts of a volume see the same. Locks of processes (fcntl, flock) are held on
+//! caches ([`heed`]), so that two mounts of a volume see the same. Locks of processes (fcntl, flock) are held on
 //! the bricks ([`locks`]).
 
 mod attr;
@@ -9,6 +9,7 @@ mod aux;
 mod buffer;
 mod contents;
 mod fs;
+mod heed;
 mod inodes;
 mod listing;
 mod locks;
@@ -29,10 +30,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use fuser::{INodeNo, Notifier, SessionACL};
+use fuser::{Notifier, SessionACL};
 
 use self::buffer::Buffers;
+use self::heed::Stale;
 use self::inodes::Inodes;
 use super::heal;
 use super::session::{Notice, Session};
@@ -87,8 +88,8 @@ pub struct Mounted {
     notifier: OnceLock<Notifier>,
     /// The kernel's end, for a message that [`Notifier`] does not have.
     device: OwnedFd,
-    /// What is to be heeded.
-    news: Sender<Notice>,
+    /// What the kernel is to forget.
+    stale: Sender<Stale>,
     /// What is to be healed from here.
     heals: Sender<Gfid>,
 }
@@ -104,7 +105,7 @@ impl Mounted {
         let choice = virtuals::slot(&self.session.files, gfid, slot)?;
         let until = Instant::now() + Duration::from_secs(60 * self.choice_minutes.load(Relaxed));
         self.inodes.with(number, |k| k.choice = choice.map(|copy| (copy, until)));
-        self.invalidate(gfid, None);
+        self.forget_contents(gfid);
         Ok(())
     }
 
@@ -120,7 +121,7 @@ impl Mounted {
         let source = virtuals::slot(&self.session.files, gfid, slot)?.ok_or(libc::EINVAL)?;
         heal::inode(&*self.session.files.set_of(gfid)?, gfid, Some(Choice::Source(source)), false)?;
         self.inodes.with(number, |k| k.choice = None);
-        self.invalidate(gfid, None);
+        self.forget_contents(gfid);
         Ok(())
     }
 
@@ -132,79 +133,6 @@ impl Mounted {
             let _ = self.heals.send(gfid);
         }
     }
-
-    fn invalidate(&self, gfid: Gfid, name: Option<&Bytes>) {
-        let Some(notifier) = self.notifier.get() else { return };
-        let number = INodeNo(self.inodes.number(gfid));
-        // The kernel may not know it (any more): then there is nothing to do.
-        let _ = match name {
-            Some(name) => notifier.inval_inode(number, -1, 0).and_then(|()| self.expire(number, name)),
-            None => notifier.inval_inode(number, 0, 0),
-        };
-    }
-
-    /// A name is looked up again before it is used. (To drop it, as [`Notifier::inval_entry`] does, would pull a working
-    /// directory from under a process. Kernels before 6.2 do not know the difference and drop it.)
-    fn expire(&self, parent: INodeNo, name: &[u8]) -> io::Result<()> {
-        const INVAL_ENTRY: i32 = 3;
-        const EXPIRE_ONLY: u32 = 1;
-        let length = u32::try_from(name.len()).map_err(io::Error::other)?;
-        let head = [&parent.0.to_ne_bytes()[..], &length.to_ne_bytes(), &EXPIRE_ONLY.to_ne_bytes()];
-        self.tell_kernel(INVAL_ENTRY, &[&head.concat(), name, &[0]].concat())
-    }
-
-    /// All names are looked up again before they are used. (Kernels before 6.16 do not know this; there they stay as long as
-    /// `entry-timeout` says.)
-    fn expire_all(&self) -> io::Result<()> {
-        const INC_EPOCH: i32 = 8;
-        self.tell_kernel(INC_EPOCH, &[])
-    }
-
-    /// A message to the kernel that answers nothing: length, kind, 0, body.
-    fn tell_kernel(&self, kind: i32, body: &[u8]) -> io::Result<()> {
-        let length = u32::try_from(16 + body.len()).map_err(io::Error::other)?;
-        let message = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &0_u64.to_ne_bytes(), body].concat();
-        nix::unistd::write(&self.device, &message).map(drop).map_err(io::Error::from)
-    }
-
-    /// Takes what changed out of the kernel's caches.
-    fn heed(self: &Arc<Self>, news: &Notice) {
-        match news {
-            Notice::Freed => self.locks.ring(),
-            Notice::Changed(gfid, name) => self.invalidate(*gfid, name.as_ref()),
-            Notice::Gone(gfid, brick) => {
-                let number = self.inodes.number(*gfid);
-                let open = self.inodes.with(number, |k| {
-                    k.kept = k.open > 0;
-                    k.kept
-                });
-                if open != Some(true) {
-                    self.session.let_go(*gfid, *brick);
-                }
-                self.invalidate(*gfid, None);
-            }
-            // A brick that went leaves good copies behind.
-            Notice::Brick { up: false, usable: true, .. } => {}
-            // One that came may show that copies accuse each other, and what was changed on it meanwhile was told to nobody.
-            Notice::Brick { .. } | Notice::Volume => {
-                let own = self.clone();
-                // It takes long when the kernel knows much, and what others change meanwhile must not wait for it.
-                let _ = std::thread::Builder::new().name("doubt".into()).spawn(move || own.doubt());
-            }
-        }
-    }
-
-    /// Takes everything out of the kernel's caches.
-    fn doubt(&self) {
-        self.locks.restore(&self.session);
-        // Where the kernel cannot do it, names live out their time.
-        let _ = self.expire_all();
-        for number in self.inodes.all() {
-            if let Ok(known) = self.inodes.get(number) {
-                self.invalidate(known.gfid, None);
-            }
-        }
-    }
 }
 
 /// Mounts a volume whose session `start` makes, calls `ready` when it is mounted, and serves it until it is unmounted.
@@ -213,16 +141,18 @@ impl Mounted {
 /// If it cannot be mounted.
 pub fn serve(
     options: &MountOptions,
-    start: impl FnOnce(Sender<Notice>) -> io::Result<Arc<Session>>,
+    start: impl FnOnce(Box<dyn Fn(Notice) + Send>) -> io::Result<Arc<Session>>,
     ready: impl FnOnce(),
 ) -> io::Result<()> {
-    let (news, heard) = channel();
-    let session = start(news.clone())?;
+    let (stale, waiting) = channel();
+    let ear = heed::Ear::default();
+    let own = ear.clone();
+    let session = start(Box::new(move |news| own.get().into_iter().for_each(|mounted| mounted.heed(&news))))?;
     let root = match &options.subdir {
         Some(dir) => session.files.directory(dir.as_bytes()).map_err(io::Error::from_raw_os_error)?,
         None => Gfid::ROOT,
     };
-    let (buffers, inodes) = (Buffers::new(session.clone(), news.clone())?, Inodes::new(root));
+    let (buffers, inodes) = (Buffers::new(session.clone(), stale.clone())?, Inodes::new(root));
     let fd = mount(options)?;
     let (heals, accused) = channel();
     let mounted = Arc::new(Mounted {
@@ -236,7 +166,7 @@ pub fn serve(
         aux_gfid: options.aux_gfid,
         ttl: options.ttl,
         notifier: OnceLock::new(),
-        news,
+        stale,
         heals,
     });
     let healed = mounted.session.clone();
@@ -251,17 +181,12 @@ pub fn serve(
     read_ahead(&options.point);
     let _ = mounted.notifier.set(fuse.notifier());
     let own = mounted.clone();
-    std::thread::Builder::new().name("heed".into()).spawn(move || heed_all(&own, &heard))?;
+    std::thread::Builder::new().name("forget".into()).spawn(move || heed::forget_all(&own, &waiting))?;
+    let _ = ear.set(mounted.clone());
     ready();
     let outcome = fuse.run();
     mounted.buffers.flush_all();
     outcome
-}
-
-fn heed_all(mounted: &Arc<Mounted>, heard: &Receiver<Notice>) {
-    while let Ok(news) = heard.recv() {
-        mounted.heed(&news);
-    }
 }
 
 /// Heals one inode after the other; who asked for one meanwhile is not served twice.
