@@ -474,7 +474,7 @@ impl Brick {
             Fop::Path { gfid } => store.path_of(gfid).map(|path| Reply::Bytes(path.into())),
             Fop::Opened { gfid, times, now } => {
                 self.counters.used("open", gfid, times);
-                self.state().opens.set(session, gfid, now, std::time::SystemTime::now());
+                self.state().opens.set(session, gfid, (times, now), std::time::SystemTime::now());
                 Ok(Reply::Done)
             }
             Fop::Crawl { after } => store.crawl(after).map(Reply::Gfids),
