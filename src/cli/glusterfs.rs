@@ -107,7 +107,8 @@ pub fn main(args: &[OsString]) -> ExitCode {
 }
 
 /// Options of the real program that change nothing here, beside those that a mount may have; the value may be a word of its own.
-const IGNORED: &[&str] = &["log-file", "client-pid", "pid-file", "volfile-server-port", "volfile-server-transport"];
+const IGNORED: &[&str] =
+    &["log-file", "client-pid", "pid-file", "volume-name", "volfile-server-port", "volfile-server-transport"];
 /// The same with one letter.
 const IGNORED_LETTERS: &[&str] = &["-l", "-L", "-p"];
 /// Those of a mount whose value may be a word of its own.

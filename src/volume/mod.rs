@@ -13,6 +13,7 @@
 //!
 //! Left out: dispersed volumes, shards, quota, snapshots, geo-replication.
 
+mod acl;
 pub mod brick;
 pub mod client;
 pub mod definition;

@@ -104,6 +104,16 @@ impl Ranges {
         self.files.iter().flat_map(|(gfid, f)| f.held.iter().map(|(_, h)| (*gfid, *h))).collect()
     }
 
+    /// The client has another session now.
+    pub fn hand_over(&mut self, from: Session, to: Session) {
+        for file in self.files.values_mut() {
+            file.held.iter_mut().filter(|(session, _)| *session == from).for_each(|(session, _)| *session = to);
+            if file.refused.remove(&from) {
+                file.refused.insert(to);
+            }
+        }
+    }
+
     /// The session ended. Gives who should try again, and for which file.
     pub fn end(&mut self, session: Session) -> Vec<(Gfid, Vec<Session>)> {
         let mut again = Vec::new();

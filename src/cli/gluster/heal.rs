@@ -61,7 +61,12 @@ fn down(volume: &crate::volume::definition::Volume, reports: &[Report]) -> Optio
 fn switch(session: &Session, name: &str, key: &str, on: bool) -> Outcome {
     let verb = if on { "Enable" } else { "Disable" };
     let what = if key.ends_with("granular-entry-heal") { "granular entry heal" } else { "heal" };
-    let value = if on { "on" } else { "off" };
+    let value = match (key, on) {
+        ("cluster.self-heal-daemon", true) => "enable",
+        ("cluster.self-heal-daemon", false) => "disable",
+        (_, true) => "on",
+        (_, false) => "off",
+    };
     let outcome = session.change(name, Change::Set(vec![(key.into(), value.into())]), false);
     match outcome {
         Ok(_) => {

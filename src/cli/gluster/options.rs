@@ -26,6 +26,11 @@ pub fn set(session: &Session, words: &[&str]) -> Outcome {
         [volume, "group", group] => {
             let ask = Ask::SetGroup { volume: (*volume).into(), group: (*group).into() };
             let outcome = session.ask(&ask).map(drop);
+            if let Err(reason) = &outcome
+                && reason.starts_with("Unable to open file")
+            {
+                return Err(Failure::text(format!("{reason}. Error: No such file or directory")));
+            }
             if outcome.is_ok() {
                 eprintln!(
                     "note: options of this group on which terrarium does not act are stored and shown (`volume set help`)"

@@ -15,6 +15,7 @@ mod inside;
 pub mod interest;
 pub mod locks;
 mod opens;
+mod presence;
 pub mod role;
 pub mod server;
 pub mod store;
@@ -74,6 +75,7 @@ struct State {
     hearing: Hearing<Ready>,
     opens: Opens,
     sessions: HashMap<Session, Client>,
+    absent: presence::Absent,
     next: Session,
     /// Unlinked files that sessions keep open.
     kept: HashMap<Gfid, HashSet<Session>>,
@@ -108,50 +110,6 @@ impl Brick {
             blaming,
             read_only: AtomicBool::new(false),
         }
-    }
-
-    /// A client connects.
-    pub fn connect(&self, outbox: Arc<dyn Outbox>) -> Session {
-        let mut state = self.state();
-        state.next += 1;
-        let session = state.next;
-        state.sessions.insert(session, Client { outbox, hello: None });
-        session
-    }
-
-    /// A client is gone: what it held is free.
-    pub fn disconnect(&self, session: Session) {
-        let mut state = self.state();
-        state.sessions.remove(&session);
-        state.interest.leave(session);
-        state.opens.end(session);
-        for who in state.kept.values_mut() {
-            who.remove(&session);
-        }
-        let free: Vec<Gfid> = state.kept.extract_if(|_, who| who.is_empty()).map(|(gfid, _)| gfid).collect();
-        let held = state.locks.held_by(session);
-        drop(state);
-        // Before anybody else gets the locks.
-        for gfid in held {
-            let _ = self.store.settle(gfid);
-        }
-        let mut state = self.state();
-        let granted = state.locks.end(session);
-        let ready = state.hearing.end(session);
-        for (gfid, sessions) in state.ranges.end(session) {
-            state.tell(&sessions, &ToClient::Freed { gfid });
-        }
-        drop(state);
-        ready.into_iter().for_each(Ready::send);
-        for gfid in free {
-            let _ = self.store.close(gfid);
-        }
-        self.work(granted);
-    }
-
-    /// Who is connected, with what it said of itself.
-    pub fn clients(&self) -> Vec<(Session, Option<Hello>)> {
-        self.state().sessions.iter().map(|(session, client)| (*session, client.hello.clone())).collect()
     }
 
     /// Carries out a request; its answer, and whatever else it causes, goes to the outboxes.
@@ -474,7 +432,7 @@ impl Brick {
             Fop::Path { gfid } => store.path_of(gfid).map(|path| Reply::Bytes(path.into())),
             Fop::Opened { gfid, times, now } => {
                 self.counters.used("open", gfid, times);
-                self.state().opens.set(session, gfid, now, std::time::SystemTime::now());
+                self.state().opens.set(session, gfid, (times, now), std::time::SystemTime::now());
                 Ok(Reply::Done)
             }
             Fop::Crawl { after } => store.crawl(after).map(Reply::Gfids),
@@ -525,24 +483,6 @@ impl Brick {
         let noted = self.store.xattrop(&Xattrop { gfid: Gfid::ROOT, add, name: None });
         self.tell_blaming();
         noted.map(drop).map_err(|e| std::io::Error::from_raw_os_error(e).to_string())
-    }
-
-    fn welcome(&self, session: Session, hello: Hello) -> Result<Reply, i32> {
-        let ours = std::path::Path::new(&hello.brick);
-        let is_ours = hello.brick.is_empty()
-            || ours == self.store.path()
-            || std::fs::canonicalize(ours).is_ok_and(|p| p == self.store.path());
-        if !is_ours {
-            return Err(libc::ENOENT);
-        }
-        let mut state = self.state();
-        if hello.process == "fuse" {
-            state.interest.join(session);
-        }
-        if let Some(client) = state.sessions.get_mut(&session) {
-            client.hello = Some(hello);
-        }
-        Ok(Reply::Welcome { blaming: self.store.blaming() > 0 })
     }
 
     /// Mounts may change nothing, or (`false`) everything again.

@@ -15,7 +15,8 @@ pub struct Opens {
 
 impl Opens {
     /// A session has so many descriptors of a file open.
-    pub fn set(&mut self, session: Session, gfid: Gfid, count: u64, now: SystemTime) {
+    /// One that was closed again before there was word of it was open all the same.
+    pub fn set(&mut self, session: Session, gfid: Gfid, (times, count): (u64, u64), now: SystemTime) {
         let who = self.files.entry(gfid).or_default();
         if count > 0 {
             who.insert(session, count);
@@ -25,7 +26,7 @@ impl Opens {
         if who.is_empty() {
             self.files.remove(&gfid);
         }
-        let total = self.total();
+        let total = self.total() + u64::from(times > 0 && count == 0);
         if self.most.is_none_or(|(most, _)| total > most) {
             self.most = Some((total, now));
         }
@@ -65,12 +66,12 @@ mod tests {
     #[test]
     fn descriptors_add_up() {
         let (mut opens, a, now) = (Opens::default(), Gfid([1; 16]), SystemTime::UNIX_EPOCH);
-        opens.set(1, a, 2, now);
-        opens.set(2, a, 1, now);
-        opens.set(1, a, 1, now);
+        opens.set(1, a, (2, 2), now);
+        opens.set(2, a, (1, 1), now);
+        opens.set(1, a, (0, 1), now);
         assert_eq!((opens.total(), opens.most().map(|m| m.0), opens.all()), (2, Some(3), vec![(a, 2)]));
         opens.end(1);
-        opens.set(2, a, 0, now);
+        opens.set(2, a, (0, 0), now);
         assert_eq!((opens.total(), opens.all().len(), opens.most().map(|m| m.0)), (0, 0, Some(3)));
     }
 }

@@ -34,10 +34,13 @@ const SLOW: usize = 16;
 /// A request that takes long: whose, what, its payload.
 type Slow = (u64, Request, bytes::Bytes);
 
+/// Word to a client; `None`: somebody is waited for.
+type Push = Option<(Arc<Connection>, ToClient)>;
+
 /// What serves one brick.
 pub struct Server {
     brick: Arc<Brick>,
-    pushes: Queue<(Arc<Connection>, ToClient)>,
+    pushes: Queue<Push>,
     slow: Queue<Slow>,
     /// Seconds between two looks at the directory; 0: never.
     check_every: AtomicU64,
@@ -53,7 +56,7 @@ struct Connection {
     sender: Sender,
     read: AtomicU64,
     written: AtomicU64,
-    pushes: Queue<(Arc<Connection>, ToClient)>,
+    pushes: Queue<Push>,
     this: std::sync::Weak<Connection>,
 }
 
@@ -139,6 +142,8 @@ impl Server {
         let outcome = self.converse(session, &connection, &mut reader);
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).retain(|(s, _)| *s != session);
         self.brick.disconnect(session);
+        // Whether it comes back is looked at from now on.
+        let _ = self.pushes.send(None);
         outcome
     }
 
@@ -295,7 +300,7 @@ impl Outbox for Connection {
     fn send(&self, message: &ToClient, payload: &[u8]) {
         match (message, self.this.upgrade()) {
             (ToClient::Answer { .. }, _) | (_, None) => self.write(message, payload),
-            (_, Some(this)) => drop(self.pushes.send((this, message.clone()))),
+            (_, Some(this)) => drop(self.pushes.send(Some((this, message.clone())))),
         }
     }
 }
@@ -309,14 +314,14 @@ fn take_slow(brick: &Brick, queue: &Mutex<Receiver<Slow>>) {
     }
 }
 
-/// Passes word on; as long as answers wait for somebody to have heard, looks now and then whether they have waited enough.
-fn push_all(brick: &Brick, waiting: &Receiver<(Arc<Connection>, ToClient)>) {
+/// Passes word on; as long as somebody is waited for, looks now and then whether that was long enough.
+fn push_all(brick: &Brick, waiting: &Receiver<Push>) {
     const IDLE: Duration = Duration::from_secs(3600);
     let mut pause = IDLE;
     loop {
         match waiting.recv_timeout(pause) {
-            Ok((connection, message)) => {
-                connection.write(&message, &[]);
+            Ok(push) => {
+                push.into_iter().for_each(|(connection, message)| connection.write(&message, &[]));
                 pause = PATIENCE / 4;
             }
             Err(RecvTimeoutError::Timeout) => pause = if brick.hurry(PATIENCE) { PATIENCE / 4 } else { IDLE },

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -53,15 +52,6 @@ impl Brick {
     pub(super) fn heard(&self, session: Session, number: u64) {
         let ready = self.state().hearing.heard(session, number);
         ready.into_iter().for_each(Ready::send);
-    }
-
-    /// Answers what has waited for so long. Gives whether anything waits still.
-    pub fn hurry(&self, patience: Duration) -> bool {
-        let mut state = self.state();
-        let (ready, waits) = (state.hearing.overdue(patience), state.hearing.is_waiting());
-        drop(state);
-        ready.into_iter().for_each(Ready::send);
-        waits
     }
 
     pub(super) fn close_unkept(&self, gfid: Gfid) -> Result<Reply, i32> {
@@ -189,10 +179,11 @@ impl State {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::time::Duration;
 
     use super::*;
     use crate::volume::brick::store::{Settings, Store};
-    use crate::volume::rpc::{Fop, Hello, Request};
+    use crate::volume::rpc::{Fop, Held, Hello, Hold, Request};
 
     #[derive(Default)]
     struct Heap(Mutex<Vec<ToClient>>);
@@ -227,7 +218,7 @@ mod tests {
             });
             let scene = Self { brick, mounts, _dir: dir };
             let hello = |n| Hello { client: Gfid([n; 16]), process: "fuse".into(), brick: String::new() };
-            (0..2).for_each(|who| drop(scene.say(who, Fop::Hello(hello(1)))));
+            (0..2).for_each(|who| drop(scene.say(who, Fop::Hello(hello(who as u8 + 1)))));
             scene
         }
 
@@ -259,6 +250,25 @@ mod tests {
         assert_eq!(scene.say(0, change()), []);
         scene.brick.disconnect(scene.mounts[1].0);
         assert_eq!(scene.mounts[0].1.take().len(), 1, "nobody waits for one who is gone");
+    }
+
+    /// Locks of processes outlive a connection that takes another way, and end a moment after one that does not come back.
+    #[test]
+    fn a_client_that_comes_back_has_its_locks() {
+        let scene = Scene::new();
+        let lock = |hold| Fop::Hold { gfid: Gfid::ROOT, held: Held { owner: 1, pid: 1, hold, first: 0, last: 9 } };
+        let refused =
+            |told: Vec<ToClient>| matches!(&told[..], [ToClient::Answer { results, .. }] if results[0].is_err());
+        scene.say(1, lock(Hold::Write));
+        scene.brick.disconnect(scene.mounts[1].0);
+        assert!(refused(scene.say(0, lock(Hold::Write))), "it may come back");
+        let again = scene.brick.connect(scene.mounts[1].1.clone());
+        let hello = Hello { client: Gfid([2; 16]), process: "fuse".into(), brick: String::new() };
+        scene.brick.handle(again, Request { id: 1, fops: vec![Fop::Hello(hello)] }, Bytes::new());
+        assert!(!scene.brick.hurry(Duration::MAX), "nobody is away");
+        assert!(refused(scene.say(0, lock(Hold::Write))), "it came back");
+        scene.brick.handle(again, Request { id: 2, fops: vec![lock(Hold::None)] }, Bytes::new());
+        assert!(!refused(scene.say(0, lock(Hold::Write))), "the lock was its own again");
     }
 
     /// What was changed while a copy is away is told also to those who looked at that copy only.

@@ -246,24 +246,30 @@ impl Connection {
     pub fn reroute(&self) {
         let until = Instant::now() + REROUTE;
         self.flush();
-        let mut link = guard(&self.link);
-        while !guard(&self.pending).is_empty() && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        let Some(old) = link.take() else { return self.kick() };
+        // Nobody new asks from here on; who was told something can still say that it heard, since others wait for that.
         self.rerouting.store(true, Relaxed);
-        drop(link);
+        let old = self.drained(until);
         self.drop_link();
         self.kick();
-        let (link, _) = self
-            .relinked
-            .wait_timeout_while(guard(&self.link), until.saturating_duration_since(Instant::now()), |l| l.is_none())
-            .unwrap_or_else(PoisonError::into_inner);
+        let left = until.saturating_duration_since(Instant::now());
+        let linked = self.relinked.wait_timeout_while(guard(&self.link), left, |l| l.is_none());
+        let (link, _) = linked.unwrap_or_else(PoisonError::into_inner);
         self.rerouting.store(false, Relaxed);
         self.relinked.notify_all();
-        if link.is_none() && self.epoch() == old.epoch {
-            self.epoch.store(0, Relaxed);
+        if link.is_none() && self.epoch.swap(0, Relaxed) > 0 && old.is_some() {
             let _ = self.words.send((self.number, Word::Down));
+        }
+    }
+
+    /// Takes the link away when nothing is under way on it any more, or at this time.
+    fn drained(&self, until: Instant) -> Option<Link> {
+        loop {
+            let mut link = guard(&self.link);
+            if link.is_none() || guard(&self.pending).is_empty() || Instant::now() >= until {
+                return link.take();
+            }
+            drop(link);
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 
@@ -407,8 +413,8 @@ impl Connection {
         gather: Option<(&Arc<Gather>, usize)>,
     ) -> io::Result<bool> {
         let mut link = guard(&self.link);
-        if epoch == 0 {
-            let away = |link: &mut Option<Link>| link.is_none() && self.rerouting.load(Relaxed);
+        if epoch == 0 && gather.is_some() {
+            let away = |_: &mut Option<Link>| self.rerouting.load(Relaxed);
             link = self.relinked.wait_while(link, away).unwrap_or_else(PoisonError::into_inner);
         }
         let Some(link) = link.as_mut().filter(|l| epoch == 0 || l.epoch == epoch) else { return Ok(false) };

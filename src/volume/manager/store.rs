@@ -44,6 +44,7 @@ impl Store {
         state.peers.sort_by(|a, b| a.hostnames.cmp(&b.hostnames));
         state.globals = pairs(&store.read("options").unwrap_or_default());
         state.deleted = store.read("deleted").unwrap_or_default().lines().filter_map(|l| l.parse().ok()).collect();
+        super::hooks::prepare(dir);
         store.load_volumes(&mut state)?;
         store.write_groups()?;
         Ok((store, state))

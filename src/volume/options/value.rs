@@ -21,8 +21,6 @@ pub enum Check {
     PercentOrSize,
     /// One of these words.
     OneOf(Vec<&'static str>),
-    /// An absolute path.
-    Path,
     /// Anything.
     Text,
 }
@@ -46,7 +44,6 @@ impl Check {
             "percent" => Self::Percent,
             "percent-or-size" => Self::PercentOrSize,
             "one-of" => Self::OneOf(words),
-            "path" => Self::Path,
             "text" => Self::Text,
             _ => return None,
         })
@@ -91,9 +88,6 @@ impl Check {
             },
             Self::PercentOrSize => (percent(value).is_some() || size(value).is_some(), misread("number")),
             Self::OneOf(words) => (words.contains(&value), not_one_of(own, value, words)),
-            Self::Path => {
-                (value.starts_with('/'), format!("option {own} {value}: '{value}' is not an absolute path name"))
-            }
         };
         good.then_some(()).ok_or(otherwise)
     }

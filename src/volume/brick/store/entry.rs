@@ -2,8 +2,11 @@
 
 use std::os::fd::AsRawFd;
 
+use bytes::Bytes;
+
 use super::paths::Place;
 use super::{PRIVATE, Removed, Store, allow, held};
+use crate::volume::acl;
 use crate::volume::brick::sys::{self, Result};
 use crate::volume::gfid::Gfid;
 use crate::volume::rpc::{Entry, Iatt, Inode, Node};
@@ -18,6 +21,7 @@ impl Store {
     pub(in crate::volume::brick) fn make(&self, parent: Gfid, name: &[u8], node: &Node) -> Result<Inode> {
         self.bury(node.gfid)?;
         let place = self.entry(parent, name)?;
+        let node = &self.inheriting(&place, node);
         let made = match node.mode & libc::S_IFMT {
             libc::S_IFDIR => self.make_dir(parent, name, &place, node)?,
             libc::S_IFREG => self.make_file(parent, name, &place, node)?,
@@ -25,6 +29,25 @@ impl Store {
         };
         self.touch_dir(parent, node.time)?;
         Ok(made)
+    }
+
+    /// What is to be made, with what its directory hands down to it.
+    fn inheriting(&self, place: &Place, node: &Node) -> Node {
+        let mut node = node.clone();
+        let Some(umask) = node.umask.filter(|_| node.mode & libc::S_IFMT != libc::S_IFLNK) else { return node };
+        let handed = sys::get_xattr_fd(place.dir(), acl::HANDED_DOWN).ok();
+        match handed.as_deref().and_then(|list| Some((list, acl::inherit(list, node.mode)?))) {
+            None => node.mode &= !umask,
+            Some((list, (mode, access))) => {
+                node.mode = mode;
+                let key = |key: &'static str| Bytes::from_static(key.as_bytes());
+                node.xattrs.extend(access.map(|access| (key(acl::ACCESS), access.into())));
+                if node.mode & libc::S_IFMT == libc::S_IFDIR {
+                    node.xattrs.push((key(acl::DEFAULT), Bytes::copy_from_slice(list)));
+                }
+            }
+        }
+        node
     }
 
     fn make_dir(&self, parent: Gfid, name: &[u8], place: &Place, node: &Node) -> Result<Inode> {
@@ -183,7 +206,8 @@ impl Store {
     /// Records a name of a file at the file.
     fn note_name(&self, place: &Place, parent: Gfid, name: &[u8]) -> Result<()> {
         let (key, value) = xattr::gfid2path(parent, name);
-        self.raw_set(place, &key, &value)
+        // A file may have more names than there is room for in its attributes; one of them is enough to find it by.
+        allow(self.raw_set(place, &key, &value), libc::ENOSPC)
     }
 
     fn drop_name(&self, place: &Place, parent: Gfid, name: &[u8]) {

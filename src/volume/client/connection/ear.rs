@@ -15,57 +15,47 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 use super::Connection;
 use crate::volume::rpc::ToClient;
-use crate::volume::wire::read_frame;
+use crate::volume::wire::{frame, frame_length};
 
 /// For how long a caller reads for itself.
 const GRACE: Duration = Duration::from_millis(1);
 
-/// How long a message that has begun may take to go on. Meanwhile others may wait for the ears that its reader has.
-const STALL: Duration = Duration::from_secs(5);
+/// The socket, to be read from.
+struct Socket(Arc<TcpStream>);
 
-/// A socket whose reads may be given up only where a message begins.
-struct Patient {
-    stream: Arc<TcpStream>,
-    begins: bool,
-}
-
-impl Read for Patient {
+impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut since = None;
-        loop {
-            match (&*self.stream).read(buffer) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock && !self.begins => {
-                    if since.get_or_insert_with(Instant::now).elapsed() > STALL {
-                        return Err(io::ErrorKind::TimedOut.into());
-                    }
-                }
-                other => return other,
-            }
-        }
+        (&*self.0).read(buffer)
     }
 }
 
-/// What a brick sends.
-pub struct Inbox(BufReader<Patient>);
+/// What a brick sends. A message of which only a part is here is read on later, by whoever comes next: nobody is kept by it from what
+/// other bricks say.
+pub struct Inbox {
+    bytes: BufReader<Socket>,
+    /// Of the next message: its length, then itself, as far as they came.
+    part: Vec<u8>,
+    length: Option<usize>,
+}
 
 impl Inbox {
     /// From a socket. Until the ear is open its own time-out counts.
     pub fn new(stream: TcpStream) -> Self {
-        Self(BufReader::with_capacity(1 << 17, Patient { stream: Arc::new(stream), begins: true }))
+        Self { bytes: BufReader::with_capacity(1 << 17, Socket(Arc::new(stream))), part: Vec::new(), length: None }
     }
 
     /// The bytes.
     pub fn reader(&mut self) -> &mut impl BufRead {
-        &mut self.0
+        &mut self.bytes
     }
 
     fn socket(&self) -> Arc<TcpStream> {
-        self.0.get_ref().stream.clone()
+        self.bytes.get_ref().0.clone()
     }
 
     /// Passes on what is here already.
     fn drain(&mut self, heard: &dyn Fn(ToClient, Bytes)) -> io::Result<()> {
-        while !self.0.buffer().is_empty() {
+        while !self.bytes.buffer().is_empty() {
             if let Some((message, data)) = self.next()? {
                 heard(message, data);
             }
@@ -73,16 +63,34 @@ impl Inbox {
         Ok(())
     }
 
-    /// The next message; `None`: none came in time.
+    /// The next message; `None`: it did not come whole in time.
     fn next(&mut self) -> io::Result<Option<(ToClient, Bytes)>> {
-        self.0.get_mut().begins = true;
-        match self.0.fill_buf() {
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-            Err(e) => return Err(e),
-            Ok(_) => {}
+        if self.length.is_none() {
+            if !self.fill(size_of::<u32>())? {
+                return Ok(None);
+            }
+            let length = frame_length(&std::mem::take(&mut self.part))?;
+            self.length = Some(length);
+            self.part.reserve_exact(length);
         }
-        self.0.get_mut().begins = false;
-        read_frame(&mut self.0)?.open().map(Some)
+        let length = self.length.unwrap_or_default();
+        if !self.fill(length)? {
+            return Ok(None);
+        }
+        self.length = None;
+        frame(std::mem::take(&mut self.part).into())?.open().map(Some)
+    }
+
+    /// Reads until so much is here; `false`: it did not come in time.
+    fn fill(&mut self, wanted: usize) -> io::Result<bool> {
+        let missing = wanted.saturating_sub(self.part.len()) as u64;
+        // What came before the time was up is kept.
+        match (&mut self.bytes).take(missing).read_to_end(&mut self.part) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(e) => Err(e),
+            Ok(_) if self.part.len() < wanted => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => Ok(true),
+        }
     }
 }
 
@@ -197,11 +205,13 @@ fn until(
     mut soon: bool,
     has: impl Fn() -> bool,
 ) -> io::Result<bool> {
+    let until = Instant::now() + GRACE;
     while soon && !has() {
         match inbox.next()? {
             Some((message, data)) => heard(message, data),
             None => soon = false,
         }
+        soon &= Instant::now() < until;
     }
     inbox.drain(heard)?;
     Ok(soon)

@@ -115,6 +115,7 @@ impl Files {
             target: Bytes::new(),
             time: iatt.mtime,
             xattrs,
+            umask: None,
         };
         for i in missing {
             let fop = Fop::Make { parent, name: name.clone(), node: Box::new(node.clone()) };
@@ -273,6 +274,7 @@ impl Files {
             target: Bytes::new(),
             time: set.wire.now(),
             xattrs: vec![(Bytes::from_static(LINKTO.as_bytes()), target.into())],
+            umask: None,
         };
         set.change_names(dir, name, &Fop::Make { parent: dir, name: name.clone(), node: Box::new(node) }).map(drop)
     }

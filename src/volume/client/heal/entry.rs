@@ -209,6 +209,7 @@ fn make(set: &Set, from: usize, to: usize, dir: Gfid, name: &Bytes, inode: &Inod
         target,
         time: iatt.mtime,
         xattrs,
+        umask: None,
     };
     let fop = Fop::Make { parent: dir, name: name.clone(), node: Box::new(node) };
     set.wire.exchange(vec![Call { kid: to, epoch: 0, fops: vec![fop] }], &Bytes::new())[0].outcome()

@@ -89,9 +89,10 @@ impl Fs {
         }
     }
 
-    pub(super) fn node(&self, req: &Request, mode: u32, rdev: u32, target: Bytes) -> Node {
+    /// Something new, as its maker wants it.
+    pub(super) fn node(&self, req: &Request, (mode, umask): (u32, u32), rdev: u32, target: Bytes) -> Node {
         let (gfid, time) = (self.0.inodes.newborn(), now());
-        Node { gfid, mode, uid: req.uid(), gid: req.gid(), rdev, target, time, xattrs: vec![] }
+        Node { gfid, mode, uid: req.uid(), gid: req.gid(), rdev, target, time, xattrs: vec![], umask: Some(umask) }
     }
 
     pub(super) fn make(&self, parent: INodeNo, name: &OsStr, node: Node) -> Result<FileAttr, i32> {
