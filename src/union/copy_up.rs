@@ -292,12 +292,7 @@ impl<B: Branch> Copying<B> {
 }
 
 /// Makes an object of the same kind under a temporary name; a file's content is still missing.
-fn blank<B: Branch>(
-    top: &Member<B>,
-    from: &Located<B>,
-    at: &Place<B>,
-    temporary: &OsStr,
-) -> Result<Option<B::File>> {
+fn blank<B: Branch>(top: &Member<B>, from: &Located<B>, at: &Place<B>, temporary: &OsStr) -> Result<Option<B::File>> {
     let branch = &at.member.branch;
     match from.stat.kind {
         Kind::File => return branch.create(&at.dir, temporary, 0o600).map(Some),
