@@ -103,6 +103,12 @@ fn can_mount() -> bool {
     nix::unistd::geteuid().is_root() && std::fs::OpenOptions::new().write(true).open("/dev/fuse").is_ok()
 }
 
+/// What bricks tell of themselves, dumps of their state, their logs, and locks that were left behind.
+#[test]
+fn processes_tell_of_themselves() {
+    replay("inside.txt");
+}
+
 /// Words that are no command, prompts without an answer, XML.
 #[test]
 fn the_command_line_behaves_as_the_real_one() {

@@ -100,7 +100,8 @@ impl World {
 
     fn make(&self, dir: Gfid, name: &str, mode: u32) -> Gfid {
         let (gfid, time) = (Gfid::random(), Time { sec: 1, nsec: 0 });
-        let node = Node { gfid, mode, uid: 0, gid: 0, rdev: 0, target: Bytes::new(), time, xattrs: vec![] };
+        let node =
+            Node { gfid, mode, uid: 0, gid: 0, rdev: 0, target: Bytes::new(), time, xattrs: vec![], umask: None };
         self.session.files.make(dir, &Bytes::copy_from_slice(name.as_bytes()), node).unwrap();
         gfid
     }

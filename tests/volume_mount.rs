@@ -131,6 +131,31 @@ touch a/d/more; is mode "$(stat -c %a a/d)" 700
     );
 }
 
+/// What one mount did, the other shows when it is done: also what it knew from a brick that was lost meanwhile, and that told it nothing.
+#[test]
+fn two_mounts_see_the_same_also_when_a_brick_is_lost() {
+    story(
+        3,
+        &[("cluster.heal-timeout", "1")],
+        r#"
+"$TERRARIUM" glusterfs --process-name glustershd --machine 127.0.0.1 --volume-file $PWD/v.json & HEALER=$!
+for i in {1..100}; do
+    echo $i > a/new; mv a/new a/f; is replaced "$(cat b/f)" $i
+    echo more >> b/f; is appended "$(stat -c %s a/f)" $(stat -c %s b/f)
+    rm b/f; no stat a/f; echo x > b/f; is again "$(cat a/f)" x
+done
+healed() { [ -z "$(ls b*/.glusterfs/indices/xattrop | grep -v '^b\|^xattrop\|^$')" ]; }
+for n in 0 1 2; do
+    mkdir a/d$n; for i in {1..8}; do echo old > a/d$n/f$i; done
+    mnt s; cat s/d$n/* > /dev/null
+    end $n
+    for i in {1..8}; do echo new > a/new; mv a/new a/d$n/f$i; is lost "$(cat s/d$n/f$i)" new; done
+    umount s; brick $n; soon healed
+done
+"#,
+    );
+}
+
 /// Names that are asked for one after the other come along with those before them, contents too; they are right, and what changes
 /// after they came is seen.
 #[test]
@@ -330,6 +355,123 @@ is links "$(find b0 -maxdepth 1 -name 'new*' -not -perm 1000 | wc -l)" 0
 [ "$(find b0 -maxdepth 1 -name 'new*' -perm 1000 | wc -l)" -gt 0 ]
 is read "$(cat b/new* | grep -c new)" 20
 rm a/new*; is gone "$(ls b0 b1 | grep -c ^new || true)" 0
+"#,
+    );
+}
+
+/// A mount tells what it knows: the stack, its options, which bricks are up; and has everything by its identity if that is wanted.
+#[test]
+fn a_mount_tells_what_it_knows() {
+    story(
+        3,
+        &[("cluster.eager-lock", "off")],
+        r#"
+set=a/.meta/graphs/active/gv0-replicate-0
+is hidden "$(ls -A a)" ""
+is option "$(cat $set/options/eager-lock)" off
+is brick "$(cat $set/subvolumes/2/options/remote-subvolume)" $PWD/b2
+soon grep -q '^child_up\[1\] = 1' $set/private
+end 1; soon grep -q '^child_up\[1\] = 0' $set/private
+is up "$(grep ^up $set/private)" "up = 1"
+grep -q 'attribute_timeout' a/.meta/root/private
+is all "$(find a/.meta -type f -exec cat {} + 2>&1 >/dev/null)" ""
+no touch a/.meta/x; no rmdir a/.meta
+brick 1; mkdir a/d; echo hello > a/d/f
+mnt s --aux-gfid-mount
+gfid() { getfattr -n glusterfs.gfid.string --only-values --absolute-names $1; }
+is file "$(cat s/.gfid/$(gfid a/d/f))" hello
+is dir "$(ls s/.gfid/$(gfid a/d))" f
+chmod 600 s/.gfid/$(gfid a/d/f); soon bash -c '[ $(stat -c %a a/d/f) = 600 ]'
+is path "$(getfattr -n glusterfs.gfidtopath --only-values --absolute-names s/.gfid/$(gfid a/d/f))" /d/f
+no mkdir s/.gfid/x; no stat a/.gfid
+umount s
+"#,
+    );
+}
+
+/// Attributes in split-brain: they are shown, nothing can be done with the file, until a person chooses a copy.
+#[test]
+fn disputed_attributes_wait_for_a_choice() {
+    story(
+        2,
+        &[("cluster.quorum-type", "none")],
+        r#"
+echo 0 > a/f; chmod 644 a/f
+end 0; chmod 600 a/f; brick 0; sleep 1; soon stat a/f
+end 1; soon chmod 755 a/f; brick 1
+soon bash -c 'getfattr -n replica.split-brain-status --only-values --absolute-names a/f | grep metadata-split-brain:yes'
+stat a/f > /dev/null; no cat a/f; no chmod 700 a/f
+setfattr -n replica.split-brain-choice -v gv0-client-1 a/f; is one "$(stat -c %a a/f)" 600
+setfattr -n replica.split-brain-choice -v gv0-client-0 a/f; is other "$(stat -c %a a/f)" 755
+setfattr -n replica.split-brain-heal-finalize -v gv0-client-0 a/f
+is healed "$(stat -c %a b0/f b1/f | tr '\n' ' ')" "755 755 "
+soon cat a/f
+"#,
+    );
+}
+
+/// Directories can be made while a brick that does not have their names is away; it gets them when it is back.
+#[test]
+fn directories_are_made_without_a_brick() {
+    spread_story(
+        3,
+        &[],
+        r#"
+ls a >/dev/null; end 1
+for i in {1..12}; do mkdir a/d$i 2>/dev/null && made+=" d$i"; done
+[ -n "$made" ]; set -- $made; chmod 700 a/$1; setfattr -n user.note -v x a/$1
+for i in {1..9}; do echo $i > a/$1/f$i; done
+is all "$(cat a/$1/f* | sort -n | wc -l)" 9
+brick 1; soon bash -c "stat a/$1 >/dev/null && [ -d b1/$1 ]"
+is mode "$(stat -c %a b1/$1)" 700
+is note "$(getfattr -n user.note --only-values b1/$1)" x
+is still "$(cat b/$1/f* | wc -l)" 9
+chmod 755 a/$1; is evenly "$(stat -c %a b0/$1 b1/$1 b2/$1 | uniq)" 755
+"#,
+    );
+}
+
+/// With `cluster.data-self-heal` a mount heals what it finds, without a self-heal daemon.
+#[test]
+fn a_mount_heals_if_it_may() {
+    story(
+        3,
+        &[("cluster.data-self-heal", "on")],
+        r#"
+echo old > a/f; end 2; echo newer > a/f; brick 2
+soon bash -c 'cat a/f >/dev/null; cmp b0/f b2/f'
+"#,
+    );
+}
+
+/// A volume that may only be read.
+#[test]
+fn a_read_only_volume_takes_no_change() {
+    story(
+        3,
+        &[("features.read-only", "on")],
+        r#"
+is why "$(touch a/f 2>&1 | grep -c 'Read-only')" 1
+is nothing "$(ls a)" ""
+"#,
+    );
+}
+
+/// What is made in a directory with a default access list inherits it, whatever the umask says.
+#[test]
+fn access_lists_are_inherited() {
+    story(
+        3,
+        &[],
+        r#"
+command -v setfacl >/dev/null || exit 0
+mkdir a/d a/plain; setfacl -m d:u:1:rwx,d:o::rwx a/d
+umask 077; mkdir a/d/e; touch a/d/f a/plain/f
+list() { getfacl -cpnE $1 | tr '\n' ' '; }
+is dir "$(list a/d/e)" "user::rwx user:1:rwx group::r-x mask::rwx other::rwx default:user::rwx default:user:1:rwx default:group::r-x default:mask::rwx default:other::rwx  "
+is file "$(list a/d/f)" "user::rw- user:1:rwx group::r-x mask::rw- other::rw-  "
+is umask "$(stat -c %a a/plain/f)" 600
+is copies "$(getfacl -cpn b0/d/e b1/d/e b2/d/e | sort -u | grep -c user:1)" 2
 "#,
     );
 }

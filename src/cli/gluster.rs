@@ -9,6 +9,7 @@ mod bricks;
 mod heal;
 mod info;
 mod options;
+mod other;
 mod peer;
 mod profile;
 mod session;

@@ -40,6 +40,15 @@ struct Args {
     /// Where logs are written
     #[arg(long, value_name = "DIR")]
     log: Option<PathBuf>,
+    /// Taken for the sake of scripts: the log is where it is
+    #[arg(short = 'L', long, hide = true)]
+    log_level: Option<String>,
+    /// The same
+    #[arg(short = 'l', long, hide = true)]
+    log_file: Option<PathBuf>,
+    /// Taken for the sake of scripts: threads are as they are
+    #[arg(long, hide = true)]
+    global_threading: bool,
     /// Start nothing if a manager was started here before and has ended
     #[arg(long, hide = true)]
     first_use: bool,
@@ -50,6 +59,10 @@ struct Args {
 
 /// The verb.
 pub fn main(args: &[OsString]) -> ExitCode {
+    if args.iter().any(|word| word == "--version" || word == "-V") {
+        println!("glusterfs 10.3");
+        return ExitCode::SUCCESS;
+    }
     let words = std::iter::once(OsStr::new("glusterd")).chain(args.iter().map(OsString::as_os_str));
     let args = match Args::try_parse_from(words) {
         Ok(args) => args,

@@ -47,6 +47,9 @@ struct Arguments {
     /// Mount read-only
     #[arg(long)]
     read_only: bool,
+    /// Everything is also found by its identity, below `.gfid`
+    #[arg(long)]
+    aux_gfid_mount: bool,
     /// How long the kernel may believe figures, in seconds
     #[arg(long, default_value_t = 1.0)]
     attribute_timeout: f64,
@@ -104,7 +107,8 @@ pub fn main(args: &[OsString]) -> ExitCode {
 }
 
 /// Options of the real program that change nothing here, beside those that a mount may have; the value may be a word of its own.
-const IGNORED: &[&str] = &["log-file", "client-pid", "pid-file", "volfile-server-port", "volfile-server-transport"];
+const IGNORED: &[&str] =
+    &["log-file", "client-pid", "pid-file", "volume-name", "volfile-server-port", "volfile-server-transport"];
 /// The same with one letter.
 const IGNORED_LETTERS: &[&str] = &["-l", "-L", "-p"];
 /// Those of a mount whose value may be a word of its own.
@@ -190,6 +194,7 @@ fn mount(arguments: &Arguments) -> std::io::Result<()> {
         point,
         subdir: arguments.subdir_mount.clone(),
         read_only: arguments.read_only,
+        aux_gfid: arguments.aux_gfid_mount,
         attribute: Duration::try_from_secs_f64(arguments.attribute_timeout).unwrap_or_default(),
         entry: Duration::try_from_secs_f64(arguments.entry_timeout).unwrap_or_default(),
     };
@@ -213,6 +218,6 @@ mod tests {
         assert_eq!(meaning_something(&words(line)), Ok(words("-s h --volfile-id=gv0 --entry-timeout=0 /m")));
         let process = "--process-name glustershd --volfile-id=x";
         assert_eq!(meaning_something(&words(process)), Ok(words(process)));
-        assert_eq!(meaning_something(&words("--aux-gfid-mount -s h")), Err("--aux-gfid-mount".into()));
+        assert_eq!(meaning_something(&words("--worm -s h")), Err("--worm".into()));
     }
 }

@@ -69,6 +69,7 @@ const TOOLS: &[(&str, Verb)] = &[
     ("gluster", gluster::main),
     ("glusterd", glusterd::main),
     ("glusterfs", glusterfs::main),
+    ("glusterfsd", brick::daemon),
     ("lab", lab::main),
     ("getfattr", getfattr::get),
     ("setfattr", getfattr::set),

@@ -150,7 +150,7 @@ pub(super) const IGNORED: &[&str] = &[
     "direct-io-mode",
 ];
 /// Options that would change something, and are not here.
-pub(super) const ABSENT: &[&str] = &["worm", "aux-gfid-mount", "thin-client"];
+pub(super) const ABSENT: &[&str] = &["worm", "thin-client"];
 /// Options that the client process takes under the same name.
 const PASSED: &[&str] = &["attribute-timeout", "entry-timeout"];
 
@@ -160,6 +160,7 @@ impl Plan {
         match (key, value) {
             ("backup-volfile-servers", Some(hosts)) => self.servers.extend(hosts.split(':').map(str::to_owned)),
             ("backupvolfile-server" | "backup-volfile-server", Some(host)) => self.servers.push(host.into()),
+            ("aux-gfid-mount", _) => self.flags.push("--aux-gfid-mount".into()),
             ("ro", None) => self.flags.push("--read-only".into()),
             ("log-file", Some(file)) => self.log = Some(file.into()),
             (key, _) if ABSENT.contains(&key) => {

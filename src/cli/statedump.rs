@@ -1,12 +1,12 @@
-//! What a process of a volume writes when it gets SIGUSR1: `glusterdump.PID.dump.TIME` in the folder that
-//! `gluster --print-statedumpdir` names. GlusterFS dumps all of its memory; here it is what scripts look for: which bricks are up.
+//! What a process of a volume writes when it gets SIGUSR1: `glusterdump.PID.dump.TIME` (a brick's: `data-brick1-gv0.PID.dump.TIME`)
+//! in the folder that `gluster --print-statedumpdir` names, or in that of the volume's `server.statedump-path`. GlusterFS dumps all of its memory; here it is what scripts look for: which bricks are up.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::volume::client::dump;
+use crate::volume::dump;
 use crate::volume::manager::Place;
 
 /// From now on the signal makes a file. To be called before the process has threads.
@@ -19,7 +19,8 @@ pub fn on_signal() {
     }
     let body = move || {
         while wanted.wait().is_ok() {
-            if let Err(error) = write(&Place::here().run) {
+            let (folder, prefix) = dump::place();
+            if let Err(error) = write(&folder.unwrap_or_else(|| Place::here().run), &prefix) {
                 eprintln!("the state could not be dumped: {error}");
             }
         }
@@ -28,11 +29,11 @@ pub fn on_signal() {
     let _ = std::thread::Builder::new().name("statedump".into()).spawn(body);
 }
 
-fn write(dir: &Path) -> std::io::Result<()> {
+fn write(dir: &Path, prefix: &str) -> std::io::Result<()> {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let began = now();
     let text = format!("DUMP-START-TIME: {began}\n\n{}\nDUMP-END-TIME: {}\n", dump::text(), now());
-    let file = format!("glusterdump.{}.dump.{began}", std::process::id());
+    let file = format!("{prefix}.{}.dump.{began}", std::process::id());
     // Readers look for the name: it appears when the file is whole.
     let beside = dir.join(format!(".{file}"));
     std::fs::write(&beside, text)?;

@@ -184,10 +184,11 @@ impl Status {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::volume) mod tests {
     use super::*;
 
-    fn volume(replica: usize, arbiter: usize, bricks: usize) -> Volume {
+    /// `gv0` with so many copies, arbiters and bricks.
+    pub fn volume(replica: usize, arbiter: usize, bricks: usize) -> Volume {
         let brick = |n: usize| Brick {
             host: format!("server{}", n + 1),
             path: "/data/b".into(),

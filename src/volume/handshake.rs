@@ -185,7 +185,7 @@ pub enum BrickAsk {
     ProfileClear,
     /// Most used files. Reply: array of `[count, path]`, highest first.
     Top {
-        /// `read`, `write`, `opendir`, `readdir`; a brick is not told who opens a file.
+        /// `open`, `read`, `write`, `opendir`, `readdir`.
         what: String,
         /// At most so many.
         count: usize,
@@ -194,6 +194,37 @@ pub enum BrickAsk {
     TopClear,
     /// Open files. Reply: array of `{path, fds}`.
     Fds,
+    /// Descriptors. Reply: `{now, most, seconds, micros}`.
+    Opens,
+    /// What mallinfo(3) says. Reply: its ten figures.
+    Memory,
+    /// How many inodes clients look at. Reply: `{active, lru}`.
+    Inodes,
+    /// Requests that wait. Reply: array of `{fop}`.
+    Calls,
+    /// How fast the disk is: so many blocks of so many bytes, written or read. Reply: `{megabytes, seconds}`.
+    Speed {
+        /// Write, not read.
+        write: bool,
+        /// Bytes a block.
+        block: u64,
+        /// Blocks.
+        count: u64,
+    },
+    /// Fastest reads or writes of files (`read-perf`, `write-perf`). Reply: array of `[megabytes a second, path, time]`.
+    Fastest {
+        /// Writes, not reads.
+        write: bool,
+        /// At most so many.
+        count: usize,
+    },
+    /// Take the locks of processes on a file from whoever holds them. Reply: how many.
+    Unlock {
+        /// The file, from the root of the volume.
+        path: String,
+    },
+    /// Begin a new log; the old one stays under another name. Reply: null.
+    Rotate,
     /// Count against the brick of this client (`gv0-client-2`), which is new and empty, one pending change of metadata and of
     /// entries of the root directory, so that it is healed from here. Reply: null.
     Blame {

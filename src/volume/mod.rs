@@ -7,15 +7,17 @@
 //! missed ([`heal`]).
 //!
 //! Pure parts: [`gfid`], [`hash`], [`layout`], [`xattr`], [`replicate`], [`heal`], [`scrub`], [`ranges`], [`definition`],
-//! [`options`]. The roles around them:
+//! [`options`], [`volfile`]. The roles around them:
 //! [`brick`] (serves one directory), [`client`] (FUSE mount, self-heal daemon, migration), [`manager`] (owns the definitions, starts the others). [`rpc`] is what clients and bricks say to
 //! each other, [`handshake`] what everybody says to a manager.
 //!
 //! Left out: dispersed volumes, shards, quota, snapshots, geo-replication.
 
+mod acl;
 pub mod brick;
 pub mod client;
 pub mod definition;
+pub mod dump;
 mod event;
 pub mod gfid;
 pub mod handshake;
@@ -28,6 +30,7 @@ pub mod ranges;
 pub mod replicate;
 pub mod rpc;
 pub mod scrub;
+pub mod volfile;
 pub mod wire;
 pub mod xattr;
 

@@ -4,10 +4,15 @@
 //! [`Support::Kept`] is stored and shown but changes nothing, and setting it says so; one of [`Support::Absent`] belongs
 //! to a feature that terrarium does not have and is refused. [`check`] answers with the words of the real tool.
 //!
+//! [`fits`] adds what depends on the volume that it is set for.
+//!
 //! Left out: the per-translator completion of half-typed keys beyond their last part (`ping-timeout` is understood).
 
+mod rules;
 mod table;
 mod value;
+
+pub use rules::{GLOBAL, fits};
 
 pub use table::{Row, Support, TABLE};
 pub use value::{Check, Least, boolean, seconds, size};
@@ -33,13 +38,16 @@ pub enum Refused {
     Absent(&'static str),
 }
 
-/// The row of a key: in full, or its last part alone if that is unambiguous (`ping-timeout`).
+/// The row of a key: in full, or its last part alone (`ping-timeout`; of several options that end so, the first).
 pub fn row(key: &str) -> Option<&'static Row> {
     let exact = TABLE.iter().find(|row| row.key == key);
-    exact.or_else(|| {
-        let mut short = TABLE.iter().filter(|row| !key.contains('.') && row.short() == key);
-        short.next().filter(|_| short.next().is_none())
-    })
+    exact.or_else(|| TABLE.iter().find(|row| !key.contains('.') && row.short() == key))
+}
+
+/// What was set for a kind of translator, by the names that the options have there.
+pub fn chosen(volume: &Volume, translator: &str) -> Vec<(String, String)> {
+    let of = |key: &str| row(key).filter(|row| row.translator == translator && row.is_handed_on());
+    volume.options.iter().filter_map(|(key, value)| Some((of(key)?.own().to_owned(), value.clone()))).collect()
 }
 
 /// The value in force: what was set, else the default. Empty for a key that does not exist.
@@ -74,7 +82,7 @@ pub fn check<'a>(key: &'a str, value: &str) -> Result<&'a str, Refused> {
     if row.support == Support::Absent && !means_off(value, row.default) {
         return Err(Refused::Absent(row.key));
     }
-    row.check.accepts(row.short(), value).map_err(Refused::Value)?;
+    row.check.accepts(row.key, row.own(), value).map_err(Refused::Value)?;
     Ok(row.key)
 }
 
@@ -128,6 +136,22 @@ mod tests {
             "option quorum-type bogus: 'bogus' is not valid (possible options are none, auto, fixed.)"
         );
         assert_eq!(refusal("performance.write-behind", "maybe"), "Error, Validation Failed");
+        assert_eq!(
+            refusal("cluster.lookup-optimize", "5"),
+            "option lookup-optimize 5: '5' is not a valid boolean value"
+        );
+        assert_eq!(
+            refusal("cluster.self-heal-readdir-size", "12MB"),
+            "'12582912' in 'option self-heal-readdir-size 12MB' is out of range [1024 - 131072]"
+        );
+        assert_eq!(
+            refusal("cluster.heal-wait-queue-length", "-1"),
+            "'-1' in 'option heal-wait-queue-length -1' is smaller than minimum value '0'"
+        );
+        assert_eq!(
+            refusal("cluster.min-free-inodes", "101"),
+            "'101.000000' in 'option min-free-inodes 101' is out of range [0 - 100]"
+        );
         assert_eq!(refusal("nosuch.option", "1"), "option : nosuch.option does not exist\nDid you mean auth.allow?");
     }
 
@@ -139,10 +163,11 @@ mod tests {
         assert_eq!(check("user.smb", "anything"), Ok("user.smb"));
     }
 
-    /// A key may be given by its last part if only one key ends so.
+    /// A key may be given by its last part; of several that end so it is the first.
     #[test]
     fn short_keys_are_completed() {
         assert_eq!(check("ping-timeout", "10"), Ok("network.ping-timeout"));
+        assert_eq!(check("eager-lock", "off"), Ok("cluster.eager-lock"));
         assert!(check("timeout-of-nothing", "10").is_err());
     }
 
@@ -172,8 +197,8 @@ mod tests {
     fn every_default_may_be_set() {
         for (i, row) in TABLE.iter().enumerate() {
             assert!(TABLE[..i].iter().all(|other| other.key != row.key), "{} is there twice", row.key);
-            let unset = matches!(row.default, "(null)" | "");
-            assert!(unset || row.check.accepts(row.short(), row.default).is_ok(), "{}", row.key);
+            let unset = matches!(row.default, "(null)" | "" | "off");
+            assert!(unset || row.check.accepts(row.key, row.own(), row.default).is_ok(), "{}", row.key);
         }
     }
 }

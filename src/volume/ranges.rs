@@ -57,6 +57,12 @@ impl File {
 }
 
 impl Ranges {
+    /// Takes all locks of a file from whoever holds them. Gives how many there were, and the sessions that should try again.
+    pub fn clear(&mut self, gfid: Gfid) -> (usize, Vec<Session>) {
+        let gone = self.files.remove(&gfid).unwrap_or_default();
+        (gone.held.len(), gone.refused.into_iter().collect())
+    }
+
     /// Takes a lock, or gives bytes back ([`Hold::None`]). `Err`: who is in the way. Gives the sessions that should try again.
     ///
     /// # Errors
@@ -96,6 +102,16 @@ impl Ranges {
     /// Everything that is held.
     pub fn all(&self) -> Vec<(Gfid, Held)> {
         self.files.iter().flat_map(|(gfid, f)| f.held.iter().map(|(_, h)| (*gfid, *h))).collect()
+    }
+
+    /// The client has another session now.
+    pub fn hand_over(&mut self, from: Session, to: Session) {
+        for file in self.files.values_mut() {
+            file.held.iter_mut().filter(|(session, _)| *session == from).for_each(|(session, _)| *session = to);
+            if file.refused.remove(&from) {
+                file.refused.insert(to);
+            }
+        }
     }
 
     /// The session ended. Gives who should try again, and for which file.

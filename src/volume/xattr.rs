@@ -95,6 +95,11 @@ impl Pending {
         self == Self::default()
     }
 
+    /// Whether adding it makes some counter larger.
+    pub fn is_more(self) -> bool {
+        [self.data, self.metadata, self.entry].iter().any(|n| n.cast_signed() > 0)
+    }
+
     /// Counter by counter, wrapping, as the bricks add.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {

@@ -23,7 +23,8 @@ pub fn heal(session: &Session, words: &[&str]) -> Outcome {
         [name, "disable"] => switch(session, name, "cluster.self-heal-daemon", false),
         [name, "granular-entry-heal", "enable"] => switch(session, name, "cluster.granular-entry-heal", true),
         [name, "granular-entry-heal", "disable"] => switch(session, name, "cluster.granular-entry-heal", false),
-        [name, "statistics", "heal-count"] => count(session, name),
+        [name, "statistics", "heal-count"] => count(session, name, None),
+        [name, "statistics", "heal-count", "replica", brick] => count(session, name, Some(brick)),
         [_, "statistics", ..] => {
             Err(Failure::text("gluster has `volume heal statistics`, terrarium does not: try `statistics heal-count`"))
         }
@@ -60,7 +61,12 @@ fn down(volume: &crate::volume::definition::Volume, reports: &[Report]) -> Optio
 fn switch(session: &Session, name: &str, key: &str, on: bool) -> Outcome {
     let verb = if on { "Enable" } else { "Disable" };
     let what = if key.ends_with("granular-entry-heal") { "granular entry heal" } else { "heal" };
-    let value = if on { "on" } else { "off" };
+    let value = match (key, on) {
+        ("cluster.self-heal-daemon", true) => "enable",
+        ("cluster.self-heal-daemon", false) => "disable",
+        (_, true) => "on",
+        (_, false) => "off",
+    };
     let outcome = session.change(name, Change::Set(vec![(key.into(), value.into())]), false);
     match outcome {
         Ok(_) => {
@@ -70,13 +76,21 @@ fn switch(session: &Session, name: &str, key: &str, on: bool) -> Outcome {
     }
 }
 
-fn count(session: &Session, name: &str) -> Outcome {
-    let what = format!("Gathering count of entries to be healed on volume {name} has been");
+/// Counts what waits on each brick, or on those of one brick's set.
+fn count(session: &Session, name: &str, of: Option<&str>) -> Outcome {
+    let each = if of.is_some() { "per replica " } else { "" };
+    let what = format!("Gathering count of entries to be healed {each}on volume {name} has been");
     let failed = |reason: String| Failure::text(format!("{what} unsuccessful:\n{reason}"));
     let (volume, reports) = session.query(name, About::HealCount).map_err(failed)?;
+    let replica = volume.replica.max(1);
+    let set = of.map(|one| volume.bricks.iter().position(|b| b.name() == one).map(|index| index / replica));
+    if set == Some(None) {
+        return Err(failed(format!("No brick {} in volume {name}", of.unwrap_or_default())));
+    }
+    let wanted = |index: usize| set.flatten().is_none_or(|set| index / replica == set);
     let mut text = format!("{what} successful ");
     let mut elements = vec![];
-    for report in by_brick(&reports) {
+    for report in by_brick(&reports).into_iter().filter(|r| wanted(r.index)) {
         let Some(brick) = volume.bricks.get(report.index).map(|b| b.name()) else { continue };
         let entries = report.value.as_ref().and_then(|v| v.as_ref().ok()).and_then(serde_json::Value::as_u64);
         text += &match entries {

@@ -198,17 +198,12 @@ impl Fop {
 /// [`Failure`].
 pub fn top(session: &Session, words: &[&str]) -> Outcome {
     let [name, what, rest @ ..] = words else { return Err(Failure::Usage(TOP)) };
-    if matches!(*what, "read-perf" | "write-perf") {
-        return Err(Failure::text(format!("gluster has `volume top {what}`, terrarium does not")));
-    }
-    if *what == "open" {
-        let why = "gluster has `volume top open`, terrarium does not: its bricks are not told who opens a file";
-        return Err(Failure::text(why));
-    }
-    if !matches!(*what, "open" | "read" | "write" | "opendir" | "readdir" | "clear") {
+    if !matches!(*what, "open" | "read" | "write" | "opendir" | "readdir" | "read-perf" | "write-perf" | "clear") {
         return Err(Failure::Usage(TOP));
     }
+    let is_perf = what.ends_with("-perf");
     let (mut only, mut count, mut rest) = (None, 100, rest);
+    let (mut block, mut blocks) = (None, None);
     loop {
         rest = match rest {
             [] => break,
@@ -224,16 +219,41 @@ pub fn top(session: &Session, words: &[&str]) -> Outcome {
                 count = n;
                 more
             }
+            ["bs", n, more @ ..] if is_perf => {
+                block = Some(above_zero(n, "block size")?);
+                more
+            }
+            ["count", n, more @ ..] if is_perf => {
+                blocks = Some(above_zero(n, "count")?);
+                more
+            }
             _ => return Err(Failure::Usage(TOP)),
         };
     }
+    if block.is_some() != blocks.is_some() {
+        eprintln!("Need to give both 'bs' and 'count'");
+        return Err(Failure::Usage(TOP));
+    }
     let clear = *what == "clear";
-    let ask = if clear { BrickAsk::TopClear } else { BrickAsk::Top { what: (*what).into(), count } };
+    let write = *what == "write-perf";
+    let ask = match *what {
+        "clear" => BrickAsk::TopClear,
+        _ if is_perf => BrickAsk::Fastest { write, count },
+        what => BrickAsk::Top { what: what.into(), count },
+    };
     let failed = |why: String| Failure::text(format!("{why}\nvolume top unsuccessful"));
     let (volume, reports) = session.query(name, About::Bricks(ask)).map_err(failed)?;
     if only.is_some_and(|one| volume.bricks.iter().all(|b| b.name() != one)) {
         return Err(failed("Brick ops failed on localhost. Please check log file for details".into()));
     }
+    let speeds = match (block, blocks) {
+        (Some(block), Some(count)) => {
+            session.query(name, About::Bricks(BrickAsk::Speed { write, block, count })).map_err(failed)?.1
+        }
+        _ if *what == "open" => session.query(name, About::Bricks(BrickAsk::Opens)).map_err(failed)?.1,
+        _ => vec![],
+    };
+    let speed = |index: usize| by_brick(&speeds).into_iter().find(|b| b.index == index).and_then(|b| b.value.clone());
     let mut elements = vec![];
     for report in by_brick(&reports) {
         let Some(brick) = volume.bricks.get(report.index).map(|b| b.name()) else { continue };
@@ -244,15 +264,53 @@ pub fn top(session: &Session, words: &[&str]) -> Outcome {
         match (session.xml, clear) {
             (true, _) => elements.push(listed(&brick, value)),
             (_, true) => println!("Cleared stats for brick {brick}"),
-            _ => print!("{}", list(&brick, value)),
+            _ if is_perf => print!("{}", fastest(&brick, value, speed(report.index).as_ref())),
+            _ => print!("{}", list(&brick, speed(report.index).as_ref(), value)),
         }
     }
     if session.xml {
-        let op = ["open", "read", "write", "opendir", "readdir"].iter().position(|w| w == what).map_or(0, |n| n + 1);
+        let op = ["open", "read", "write", "opendir", "readdir", "read-perf", "write-perf"]
+            .iter()
+            .position(|w| w == what)
+            .map_or(0, |n| n + 1);
         let head = vec![leaf("brickCount", elements.len()), leaf("topOp", op)];
         return session.say("", || node("volTop", head.into_iter().chain(elements).collect()));
     }
     Ok(0)
+}
+
+fn above_zero(word: &str, what: &str) -> Result<u64, Failure> {
+    word.parse().ok().filter(|n| *n > 0).ok_or_else(|| {
+        eprintln!("{what} should be an integer greater than zero");
+        Failure::Usage(TOP)
+    })
+}
+
+/// How fast a brick's disk is, if that was measured, and the files that were read or written fastest.
+fn fastest(brick: &str, value: &Value, speed: Option<&Result<Value, String>>) -> String {
+    let mut out = format!("Brick: {brick}\n");
+    match speed {
+        Some(Ok(speed)) => {
+            let (rate, seconds) = (speed["megabytes"].as_f64(), speed["seconds"].as_f64());
+            let (rate, seconds) = (rate.unwrap_or_default(), seconds.unwrap_or_default());
+            let _ = writeln!(out, "Throughput {rate:.2} MBps time {seconds:.4} secs");
+        }
+        Some(Err(why)) => {
+            let _ = writeln!(out, "{why}");
+        }
+        None => {}
+    }
+    let rows = value.as_array().map_or(&[][..], Vec::as_slice);
+    if !rows.is_empty() {
+        let _ = writeln!(out, "MBps {:<47} {:<26}\n==== {:<47} {:<26}", "Filename", "Time", "========", "====");
+    }
+    for row in rows {
+        let (rate, path) = (row[0].as_u64().unwrap_or_default(), row[1].as_str().unwrap_or_default());
+        let micros = row[3].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or_default();
+        let time = crate::volume::manager::format_time(row[2].as_u64().unwrap_or_default(), micros);
+        let _ = writeln!(out, "{rate:>4} {path:<47} {time}");
+    }
+    out
 }
 
 /// One brick's files as XML.
@@ -266,9 +324,16 @@ fn listed(brick: &str, value: &Value) -> Node {
     node("brick", head.into_iter().chain(rows.iter().map(file)).collect())
 }
 
-/// `Count⇥⇥filename`, most used first; the heads alone where there is something.
-fn list(brick: &str, value: &Value) -> String {
+/// `Count⇥⇥filename`, most used first; the heads alone where there is something. Of open files also how many there are, and were.
+fn list(brick: &str, opens: Option<&Result<Value, String>>, value: &Value) -> String {
     let mut out = format!("Brick: {brick}\n");
+    if let Some(Ok(opens)) = opens {
+        let number = |key: &str| opens[key].as_u64().unwrap_or_default();
+        let micros = u32::try_from(number("micros")).unwrap_or_default();
+        let time = crate::volume::manager::format_time(number("seconds"), micros);
+        let (now, most) = (number("now"), number("most"));
+        let _ = writeln!(out, "Current open fds: {now}, Max open fds: {most}, Max openfd time: {time}");
+    }
     if value.as_array().is_some_and(|rows| !rows.is_empty()) {
         out.push_str("Count\t\tfilename\n=======================\n");
     }

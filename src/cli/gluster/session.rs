@@ -178,6 +178,17 @@ impl Session {
         }
     }
 
+    /// What was set for the whole pool.
+    ///
+    /// # Errors
+    /// The manager's reason.
+    pub fn globals(&self) -> Result<Vec<(String, String)>, String> {
+        match self.ask(&Ask::Globals)? {
+            Answer::Options(set) => Ok(set),
+            _ => Err(MISUNDERSTOOD.into()),
+        }
+    }
+
     /// Asks a question on the terminal (or whatever standard input is).
     pub fn confirm(&self, question: &str) -> bool {
         if self.script {

@@ -1,12 +1,14 @@
 //! `volume status`: which processes of a volume run, on which ports, with which disks and clients.
 
+mod inside;
+
 use std::fmt::Write as _;
 
 use super::session::{Failure, Outcome, Session};
 use super::xml::{Node, leaf, node};
 use crate::volume::definition::Volume;
-use crate::volume::handshake::{BrickAsk, DefragState};
-use crate::volume::manager::protocol::{About, BrickReport, Report};
+use crate::volume::handshake::DefragState;
+use crate::volume::manager::protocol::{About, BrickReport, Disk, Report};
 use crate::volume::manager::task::{Task, state_label};
 
 /// Pattern of `volume status`.
@@ -17,15 +19,27 @@ const LINE: &str = "------------------------------------------------------------
 /// A process's name is cut into pieces of this many bytes.
 const NAME: usize = 43;
 
+/// What is asked for.
 #[derive(Clone, Copy, PartialEq)]
-enum Form<'a> {
+enum Form {
     Plain,
-    Brick(&'a str),
     Healers,
     Detail,
-    Clients,
-    Fds,
+    Inside(inside::What),
     Tasks,
+}
+
+/// What is asked for, and of which brick alone.
+#[derive(Clone, Copy, PartialEq)]
+struct Wanted<'a> {
+    form: Form,
+    brick: Option<&'a str>,
+}
+
+impl Wanted<'_> {
+    fn is_wanted(&self, brick: &str) -> bool {
+        self.brick.is_none_or(|only| only == brick)
+    }
 }
 
 /// `volume status [V] [what]`.
@@ -33,7 +47,7 @@ enum Form<'a> {
 /// # Errors
 /// [`Failure`].
 pub fn status(session: &Session, words: &[&str]) -> Outcome {
-    let (name, form) = parse(words)?;
+    let (name, wanted) = parse(words)?;
     let names: Vec<String> = match name {
         Some(name) => vec![name.into()],
         None => session.volumes(None).map_err(Failure::text)?.into_iter().map(|v| v.name).collect(),
@@ -43,7 +57,7 @@ pub fn status(session: &Session, words: &[&str]) -> Outcome {
     }
     let mut elements = vec![];
     for one in &names {
-        match show(session, one, form) {
+        match show(session, one, wanted) {
             Ok(element) => elements.extend(element),
             Err(Failure::Text { said, .. }) if name.is_none() => {
                 if !session.xml {
@@ -60,56 +74,58 @@ pub fn status(session: &Session, words: &[&str]) -> Outcome {
     Ok(0)
 }
 
-fn parse<'a>(words: &[&'a str]) -> Result<(Option<&'a str>, Form<'a>), Failure> {
+fn parse<'a>(words: &[&'a str]) -> Result<(Option<&'a str>, Wanted<'a>), Failure> {
     let (name, rest) = match words {
         [] => (None, &[][..]),
         ["all", rest @ ..] => (None, rest),
         [name, rest @ ..] => (Some(*name), rest),
     };
-    let form = match rest {
-        [] => Form::Plain,
-        ["shd"] => Form::Healers,
-        ["detail"] => Form::Detail,
-        ["clients" | "client-list"] => Form::Clients,
-        ["fd"] => Form::Fds,
-        ["tasks"] => Form::Tasks,
-        [what @ ("mem" | "inode" | "callpool" | "nfs" | "quotad" | "bitd" | "scrub")] => {
+    let form = |word: &str| match word {
+        "detail" => Some(Form::Detail),
+        "tasks" => Some(Form::Tasks),
+        word => inside::What::named(word).map(Form::Inside),
+    };
+    let wanted = |form, brick| Wanted { form, brick };
+    let wanted = match rest {
+        [] => wanted(Form::Plain, None),
+        ["shd"] => wanted(Form::Healers, None),
+        ["shd", "detail" | "fd" | "clients" | "tasks"] => {
+            eprintln!("Detail/FD/Clients/Tasks status not available for Self-heal Daemons");
+            return Err(Failure::Usage(STATUS));
+        }
+        [what @ ("nfs" | "quotad" | "bitd" | "scrub"), ..] => {
             return Err(Failure::text(format!("gluster has `volume status {what}`, terrarium does not")));
         }
-        [brick] if brick.contains(":/") => Form::Brick(brick),
+        [one] => form(one).map_or_else(|| wanted(Form::Plain, Some(*one)), |form| wanted(form, None)),
+        [brick, one] if *one != "tasks" => wanted(form(one).ok_or(Failure::Usage(STATUS))?, Some(*brick)),
         _ => return Err(Failure::Usage(STATUS)),
     };
-    Ok((name, form))
+    if name.is_none() && wanted.brick.is_some() {
+        return Err(Failure::Usage(STATUS));
+    }
+    Ok((name, wanted))
 }
 
-fn show(session: &Session, name: &str, form: Form<'_>) -> Result<Option<Node>, Failure> {
-    let about = match form {
+fn show(session: &Session, name: &str, wanted: Wanted<'_>) -> Result<Option<Node>, Failure> {
+    let about = match wanted.form {
         Form::Detail => About::Detail,
-        Form::Clients => About::Bricks(BrickAsk::Clients),
-        Form::Fds => About::Bricks(BrickAsk::Fds),
+        Form::Inside(what) => About::Bricks(what.ask()),
         _ => About::Status,
     };
     let (volume, reports) = session.query(name, about).map_err(Failure::text)?;
-    if session.xml {
-        if let Form::Brick(brick) = form {
-            has_brick(&volume, brick)?;
-        }
-        return Ok(Some(element(&volume, &reports, form)));
+    if let Some(brick) = wanted.brick {
+        has_brick(&volume, brick)?;
     }
-    match form {
-        Form::Plain => print!("{}{}", table(&volume, &reports, |_| true, true), tasks(&volume, &reports)),
-        Form::Brick(brick) => {
-            has_brick(&volume, brick)?;
-            print!("{}", table(&volume, &reports, |b| b == brick, false));
-            println!(" ");
-        }
-        Form::Healers => {
-            print!("{}", table(&volume, &reports, |_| false, true));
-            println!(" ");
-        }
-        Form::Detail => print!("{}", detail(&volume, &reports)),
-        Form::Clients => print!("{}", clients(&volume, &reports)),
-        Form::Fds => print!("{}", fds(&volume, &reports)),
+    if session.xml {
+        return Ok(Some(element(&volume, &reports, wanted)));
+    }
+    let all = |brick: &str| wanted.is_wanted(brick);
+    match wanted.form {
+        Form::Plain if wanted.brick.is_some() => println!("{} ", table(&volume, &reports, all, false)),
+        Form::Plain => print!("{}{}", table(&volume, &reports, all, true), tasks(&volume, &reports)),
+        Form::Healers => println!("{} ", table(&volume, &reports, |_| false, true)),
+        Form::Detail => print!("{}", detail(&volume, &reports, all)),
+        Form::Inside(what) => print!("{}", inside::text(what, &volume, &reports, all)),
         Form::Tasks => print!("{}", tasks(&volume, &reports).trim_start_matches(" \n")),
     }
     Ok(None)
@@ -190,10 +206,10 @@ fn tasks(volume: &Volume, reports: &[Report]) -> String {
     out + " \n"
 }
 
-fn detail(volume: &Volume, reports: &[Report]) -> String {
+fn detail(volume: &Volume, reports: &[Report], wanted: impl Fn(&str) -> bool) -> String {
     let mut out = format!("Status of volume: {}\n", volume.name);
     for brick in by_brick(reports) {
-        let Some(name) = volume.bricks.get(brick.index).map(|b| b.name()) else { continue };
+        let Some(name) = volume.bricks.get(brick.index).map(|b| b.name()).filter(|n| wanted(n)) else { continue };
         let (online, up) = if brick.pid.is_some() { ("Y", true) } else { ("N", false) };
         let or = |value: String| if up { value } else { "N/A".into() };
         let _ = writeln!(out, "{LINE}");
@@ -228,72 +244,22 @@ pub fn human(bytes: u64) -> String {
     )
 }
 
-const SHORT: &str = "----------------------------------------------";
-
-fn clients(volume: &Volume, reports: &[Report]) -> String {
-    let mut out = format!("Client connections for volume {}\n{SHORT}\n", volume.name);
-    for (brick, value) in answers(volume, reports, &mut out) {
-        let list = value.as_array().cloned().unwrap_or_default();
-        let _ = writeln!(out, "Brick : {brick}\nClients connected : {}", list.len());
-        let _ = writeln!(out, "{:<48} {:>15} {:>15} {:>15}", "Hostname", "BytesRead", "BytesWritten", "OpVersion");
-        let _ = writeln!(out, "{:<48} {:>15} {:>15} {:>15}", "--------", "---------", "------------", "---------");
-        for client in list {
-            let number = |key: &str| client[key].as_u64().unwrap_or_default();
-            let host = client["hostname"].as_str().unwrap_or_default();
-            let _ = writeln!(
-                out,
-                "{host:<48} {:>15} {:>15} {:>15}",
-                number("bytes_read"),
-                number("bytes_written"),
-                100_000
-            );
-        }
-        let _ = writeln!(out, "{SHORT}");
-    }
-    out
-}
-
-fn fds(volume: &Volume, reports: &[Report]) -> String {
-    let mut out = format!("FD tables for volume {}\n{SHORT}\n", volume.name);
-    for (brick, value) in answers(volume, reports, &mut out) {
-        let _ = writeln!(out, "Brick : {brick}");
-        for open in value.as_array().into_iter().flatten() {
-            let (path, fds) = (open["path"].as_str().unwrap_or_default(), open["fds"].as_u64().unwrap_or_default());
-            let _ = writeln!(out, "{fds:>6} {path}");
-        }
-        let _ = writeln!(out, "{SHORT}");
-    }
-    out
-}
-
-/// What the bricks answered; one that did not is said so in `out`.
-fn answers(volume: &Volume, reports: &[Report], out: &mut String) -> Vec<(String, serde_json::Value)> {
-    let mut all = vec![];
-    for report in by_brick(reports) {
-        let Some(name) = volume.bricks.get(report.index).map(|b| b.name()) else { continue };
-        match report.value.clone() {
-            Some(Ok(value)) => all.push((name, value)),
-            Some(Err(why)) => {
-                let _ = writeln!(out, "Brick : {name}\n{why}");
-            }
-            None => {}
-        }
-    }
-    all
-}
-
-fn element(volume: &Volume, reports: &[Report], form: Form<'_>) -> Node {
-    let (bricks, healers) =
-        (!matches!(form, Form::Healers | Form::Tasks), !matches!(form, Form::Brick(_) | Form::Tasks));
-    let wanted = |name: &str| bricks && !matches!(form, Form::Brick(other) if other != name);
+fn element(volume: &Volume, reports: &[Report], wanted: Wanted<'_>) -> Node {
+    let bricks = !matches!(wanted.form, Form::Healers | Form::Tasks);
+    let healers = matches!(wanted.form, Form::Plain | Form::Healers) && wanted.brick.is_none();
     let mut nodes: Vec<Node> = vec![];
-    for brick in by_brick(reports) {
-        let Some(def) = volume.bricks.get(brick.index).filter(|b| wanted(&b.name())) else { continue };
-        nodes.push(process(&def.host, &def.path, &def.peer.to_string(), brick.pid, &brick.port.to_string()));
+    for brick in by_brick(reports).into_iter().filter(|_| bricks) {
+        let Some(def) = volume.bricks.get(brick.index).filter(|b| wanted.is_wanted(&b.name())) else { continue };
+        let mut more = brick.disk.as_ref().map_or_else(Vec::new, disk);
+        if let (Form::Inside(what), Some(Ok(value))) = (wanted.form, &brick.value) {
+            more.extend(inside::element(what, value));
+        }
+        nodes.push(process(&def.host, &def.path, &def.peer.to_string(), brick.pid, &brick.port.to_string(), more));
     }
     for report in reports.iter().filter(|_| healers) {
         if let Some(healer) = report.healer {
-            nodes.push(process("Self-heal Daemon", &report.host, &report.peer.to_string(), healer.pid, "N/A"));
+            let peer = report.peer.to_string();
+            nodes.push(process("Self-heal Daemon", &report.host, &peer, healer.pid, "N/A", vec![]));
         }
     }
     let tasks = task(reports).map(|task| {
@@ -306,25 +272,39 @@ fn element(volume: &Volume, reports: &[Report], form: Form<'_>) -> Node {
         ];
         node("task", fields)
     });
-    let head = [leaf("volName", &volume.name), leaf("nodeCount", nodes.len())];
-    let tasks = (!matches!(form, Form::Brick(_) | Form::Healers)).then(|| node("tasks", tasks.into_iter().collect()));
-    node("volume", head.into_iter().chain(nodes).chain(tasks).collect())
+    let name = leaf("volName", &volume.name);
+    let count = (wanted.form != Form::Tasks).then(|| leaf("nodeCount", nodes.len()));
+    let has_tasks = matches!(wanted.form, Form::Plain | Form::Tasks) && wanted.brick.is_none();
+    let tasks = has_tasks.then(|| node("tasks", tasks.into_iter().collect()));
+    node("volume", [name].into_iter().chain(count).chain(nodes).chain(tasks).collect())
 }
 
-fn process(host: &str, path: &str, peer: &str, pid: Option<i32>, port: &str) -> Node {
+/// A brick's disk.
+fn disk(disk: &Disk) -> Vec<Node> {
+    vec![
+        leaf("sizeTotal", disk.total),
+        leaf("sizeFree", disk.free),
+        leaf("device", &disk.device),
+        leaf("blockSize", disk.block),
+        leaf("mntOptions", &disk.options),
+        leaf("fsName", &disk.kind),
+        leaf("inodesTotal", disk.inodes),
+        leaf("inodesFree", disk.free_inodes),
+    ]
+}
+
+fn process(host: &str, path: &str, peer: &str, pid: Option<i32>, port: &str, more: Vec<Node>) -> Node {
     let port = pid.map_or("N/A", |_| port);
-    node(
-        "node",
-        vec![
-            leaf("hostname", host),
-            leaf("path", path),
-            leaf("peerid", peer),
-            leaf("status", u8::from(pid.is_some())),
-            leaf("port", port),
-            node("ports", vec![leaf("tcp", port), leaf("rdma", "N/A")]),
-            leaf("pid", pid.unwrap_or(-1)),
-        ],
-    )
+    let known = vec![
+        leaf("hostname", host),
+        leaf("path", path),
+        leaf("peerid", peer),
+        leaf("status", u8::from(pid.is_some())),
+        leaf("port", port),
+        node("ports", vec![leaf("tcp", port), leaf("rdma", "N/A")]),
+        leaf("pid", pid.unwrap_or(-1)),
+    ];
+    node("node", known.into_iter().chain(more).collect())
 }
 
 #[cfg(test)]
@@ -387,12 +367,23 @@ mod tests {
     #[test]
     fn one_brick_is_one_node() {
         let reports = [report("localhost", 0, Some(20085), 13538), report("node3", 2, None, 13703)];
-        let count = |form| crate::cli::gluster::xml::success(vec![element(&volume(), &reports, form)]);
-        let one = count(Form::Brick("node3:/srv/data/fv"));
+        let count =
+            |form, brick| crate::cli::gluster::xml::success(vec![element(&volume(), &reports, Wanted { form, brick })]);
+        let one = count(Form::Plain, Some("node3:/srv/data/fv"));
         assert!(one.contains("<nodeCount>1</nodeCount>") && one.contains("<status>0</status>"), "{one}");
         assert!(!one.contains("<status>1</status>") && !one.contains("tasks"), "{one}");
-        assert!(count(Form::Healers).contains("<nodeCount>2</nodeCount>"));
-        assert!(count(Form::Plain).contains("<nodeCount>4</nodeCount>"));
+        assert!(count(Form::Healers, None).contains("<nodeCount>2</nodeCount>"));
+        assert!(count(Form::Plain, None).contains("<nodeCount>4</nodeCount>"));
+    }
+
+    /// A brick and what is asked of it may stand together; a healer has no disk.
+    #[test]
+    fn forms_are_read() {
+        let wanted = |words: &[&str]| parse(words).map(|(name, w)| (name.map(str::to_owned), w.brick.is_some())).ok();
+        assert_eq!(wanted(&["gv0", "node1:/b", "mem"]), Some((Some("gv0".into()), true)));
+        assert_eq!(wanted(&["all", "detail"]), Some((None, false)));
+        assert_eq!(wanted(&["gv0", "shd", "detail"]), None);
+        assert_eq!(wanted(&["gv0", "nfs"]), None);
     }
 
     /// A long name wraps at 43 bytes, the values after its last piece.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::session::{Failure, Outcome, Session};
-use super::{bitrot, bricks, heal, info, options, peer, profile, status, task, volume};
+use super::{bitrot, bricks, heal, info, options, other, peer, profile, status, task, volume};
 
 type Run = fn(&Session, &[&str]) -> Outcome;
 
@@ -48,6 +48,11 @@ pub const COMMANDS: &[Command] = &[
         status::status
     ),
     command!(["volume", "set"], options::SET, "set options for volume <VOLNAME>", options::set),
+    command!(["volume", "statedump"], other::STATEDUMP, "perform statedump on bricks", other::statedump),
+    command!(["volume", "log"], other::LOG, "rotate the log file for corresponding volume/brick", other::log),
+    command!(["volume", "sync"], other::SYNC, "sync the volume information from a peer", other::sync),
+    command!(["volume", "clear-locks"], other::CLEAR_LOCKS, "Clear locks held on path", other::clear_locks),
+    command!(["system::"], "system:: help", "what the manager tells of itself", other::system),
     command!(["volume", "get"], options::GET, "get the value of the all options or given option", options::get),
     command!(["volume", "reset"], options::RESET, "reset all the reconfigured options", options::reset),
     command!(["volume", "add-brick"], bricks::ADD, "add brick to volume <VOLNAME>", bricks::add),
@@ -71,15 +76,10 @@ const ABSENT: &[&[&str]] = &[
     &["global"],
     &["get-state"],
     &["nfs-ganesha"],
-    &["system::"],
     &["volume", "quota"],
     &["volume", "inode-quota"],
     &["volume", "geo-replication"],
     &["volume", "barrier"],
-    &["volume", "clear-locks"],
-    &["volume", "log"],
-    &["volume", "statedump"],
-    &["volume", "sync"],
 ];
 
 /// What follows a word that is no command.
@@ -128,7 +128,7 @@ pub fn dispatch(session: &Session, words: &[&str]) -> Outcome {
 }
 
 /// Says at which word the line stops being a command.
-fn unrecognized(words: &[&str]) -> Outcome {
+pub fn unrecognized(words: &[&str]) -> Outcome {
     let all = || COMMANDS.iter().map(|c| c.words).chain(ABSENT.iter().copied());
     let fits = |n: usize| all().any(|c| c.len() >= n && c[..n] == words[..n]);
     match (1..=words.len()).find(|n| !fits(*n)) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -45,7 +45,9 @@ pub struct Counters {
     spans: Mutex<(Span, Span)>,
     /// How many intervals were asked for.
     intervals: AtomicU64,
-    /// `read`, `write`, `opendir`, `readdir` → inode → how often.
+    /// `READ`, `WRITE` → inode → its fastest one in megabytes a second, and when that was.
+    rates: Mutex<BTreeMap<&'static str, HashMap<Gfid, (u64, SystemTime)>>>,
+    /// `open`, `read`, `write`, `opendir`, `readdir` → inode → how often.
     uses: Mutex<BTreeMap<&'static str, HashMap<Gfid, u64>>>,
 }
 
@@ -82,8 +84,11 @@ impl Counters {
         self.intervals.store(0, Relaxed);
     }
 
-    /// Somebody read, wrote or listed an inode.
-    pub fn used(&self, what: &'static str, gfid: Gfid) {
+    /// Somebody opened, read, wrote or listed an inode so many times.
+    pub fn used(&self, what: &'static str, gfid: Gfid, times: u64) {
+        if times == 0 {
+            return;
+        }
         let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         let of = uses.entry(what).or_default();
         if of.len() >= FILES && !of.contains_key(&gfid) {
@@ -92,7 +97,7 @@ impl Counters {
             let median = counts[counts.len() / 2];
             of.retain(|_, n| *n > median);
         }
-        *of.entry(gfid).or_default() += 1;
+        *of.entry(gfid).or_default() += times;
     }
 
     /// What was used most, highest first.
@@ -104,8 +109,28 @@ impl Counters {
         all
     }
 
+    /// A file was read or written at so many megabytes a second.
+    pub fn went(&self, what: &'static str, gfid: Gfid, rate: u64) {
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = rates.entry(what).or_default();
+        let is_best = of.get(&gfid).is_none_or(|(best, _)| rate > *best);
+        if is_best && (of.len() < FILES || of.contains_key(&gfid)) {
+            of.insert(gfid, (rate, SystemTime::now()));
+        }
+    }
+
+    /// The fastest first.
+    pub fn fastest(&self, what: &str, count: usize) -> Vec<(Gfid, u64, SystemTime)> {
+        let rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = rates.get(what).into_iter().flatten().map(|(g, (rate, at))| (*g, *rate, *at)).collect();
+        all.sort_by_key(|(gfid, rate, _)| (std::cmp::Reverse(*rate), *gfid));
+        all.truncate(count);
+        all
+    }
+
     /// Forgets what was used.
     pub fn forget_uses(&self) {
+        self.rates.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.uses.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
@@ -175,12 +200,15 @@ mod tests {
     fn the_most_used_come_first() {
         let counters = Counters::default();
         let gfid = |n: usize| Gfid(u128::try_from(n).unwrap_or_default().to_be_bytes());
-        (0..3).for_each(|_| counters.used("read", gfid(7)));
-        (0..2 * FILES).for_each(|n| counters.used("read", gfid(n + 100)));
-        counters.used("write", gfid(1));
+        (0..3).for_each(|_| counters.used("read", gfid(7), 1));
+        (0..2 * FILES).for_each(|n| counters.used("read", gfid(n + 100), 1));
+        counters.used("write", gfid(1), 1);
         assert_eq!(counters.top("read", 1), [(gfid(7), 3)]);
         assert!(counters.top("read", usize::MAX).len() <= FILES);
         assert_eq!(counters.top("write", 5), [(gfid(1), 1)]);
+        [(1, 5), (2, 9), (1, 3)].iter().for_each(|(n, rate)| counters.went("READ", gfid(*n), *rate));
+        let fastest: Vec<(Gfid, u64)> = counters.fastest("READ", 5).iter().map(|(g, rate, _)| (*g, *rate)).collect();
+        assert_eq!(fastest, [(gfid(2), 9), (gfid(1), 5)]);
         counters.forget_uses();
         assert!(counters.top("write", 5).is_empty());
     }

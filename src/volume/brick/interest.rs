@@ -61,6 +61,12 @@ impl Interest {
         .collect()
     }
 
+    /// The session accuses copies of having missed a change of an inode: who else must be told, whether they looked here or not.
+    pub fn accused(&mut self, session: Session, gfid: Gfid) -> Vec<Session> {
+        self.changed(session, gfid);
+        self.sessions.iter().copied().filter(|s| *s != session).collect()
+    }
+
     /// The session changed a name in a directory: who else must be told, each time.
     pub fn name_changed(&self, session: Session, directory: Gfid) -> Vec<Session> {
         let who = self.seen.get(&directory).map_or(&[][..], Vec::as_slice);
@@ -70,6 +76,11 @@ impl Interest {
     /// Who else may have a file open.
     pub fn others(&self, session: Session, gfid: Gfid) -> Vec<Session> {
         self.name_changed(session, gfid)
+    }
+
+    /// How many inodes somebody looks at.
+    pub fn inodes(&self) -> usize {
+        self.seen.len()
     }
 
     /// An inode is gone: nobody looks at it any more.
@@ -96,6 +107,9 @@ mod tests {
         interest.look(2, Gfid::ROOT);
         assert_eq!(interest.changed(1, Gfid::ROOT), [2], "it looked again");
         assert_eq!(interest.others(1, Gfid::ROOT), [2, 3], "they may still have it open");
+        let mut all = interest.accused(2, Gfid([9; 16]));
+        all.sort_unstable();
+        assert_eq!(all, [1, 3], "they may have looked at the copy that is away");
         interest.leave(1);
         interest.gone(Gfid::ROOT);
         assert!(interest.changed(2, Gfid::ROOT).is_empty());

@@ -131,6 +131,29 @@ impl<W> Locks<W> {
         queue.is_some_and(|q| q.held.iter().any(|(l, s)| *s == session && (l == lock || l.name.is_none())))
     }
 
+    /// Whether the session holds a lock under which it may change an inode: on the inode, or on names in it.
+    pub fn may_change(&self, session: Session, gfid: Gfid) -> bool {
+        let queues = [Domain::Inode, Domain::Entry].map(|domain| self.queues.get(&(domain, gfid)));
+        queues.into_iter().flatten().any(|q| q.held.iter().any(|(_, s)| *s == session))
+    }
+
+    /// Whether anybody holds such a lock.
+    pub fn is_held(&self, gfid: Gfid) -> bool {
+        let queues = [Domain::Inode, Domain::Entry].map(|domain| self.queues.get(&(domain, gfid)));
+        queues.into_iter().flatten().any(|q| !q.held.is_empty())
+    }
+
+    /// The inodes on which, or on names of which, a session holds locks.
+    pub fn held_by(&self, session: Session) -> Vec<Gfid> {
+        let held = self.queues.iter().filter(|(_, q)| q.held.iter().any(|(_, s)| *s == session));
+        held.map(|((_, gfid), _)| *gfid).collect()
+    }
+
+    /// How many requests wait for one.
+    pub fn waiting(&self) -> usize {
+        self.queues.values().map(|q| q.waiting.len()).sum()
+    }
+
     /// How many locks are held.
     pub fn held(&self) -> usize {
         self.queues.values().map(|q| q.held.len()).sum()

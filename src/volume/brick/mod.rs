@@ -3,19 +3,24 @@
 //! A brick carries out what clients ask, in the order in which each asks it, on plain files ([`store`]). It knows nothing of
 //! other bricks, of replication or of the volume's shape. What it adds to the file system is what clients need to agree among
 //! themselves: locks ([`locks`]), counters of what others missed with an index of who has any, and word to everybody who
-//! looked at something that somebody else then changed ([`interest`]).
+//! looked at something that somebody else then changed ([`interest`]), who must have heard before the change is answered ([`hearing`]).
 //!
 //! [`Brick`] is all of that without sockets: requests in, messages out through an [`Outbox`] a session. [`server`] puts it on TCP.
 //!
 //! Left out: quota, trash, changelog, bit-rot signatures, access-control lists of its own (the kernel of the mount checks).
 
 mod counters;
+mod hearing;
+mod inside;
 pub mod interest;
 pub mod locks;
+mod opens;
+mod presence;
 pub mod role;
 pub mod server;
 pub mod store;
 mod sys;
+mod word;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -23,9 +28,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use self::hearing::Hearing;
 use self::interest::Interest;
 use self::locks::{Locks, Session};
-use self::store::{Removed, Store};
+use self::opens::Opens;
+use self::store::Store;
+use self::word::{By, Ready};
 use super::gfid::Gfid;
 use super::ranges::Ranges;
 use super::rpc::{Fop, Hello, Inode, Lock, Reply, Request, ToClient, Xattrop};
@@ -49,15 +57,25 @@ pub struct Brick {
     /// What was done so far.
     pub counters: Counters,
     state: Mutex<State>,
+    /// Inodes whose lock went back, to be settled when those who asked have their answers.
+    unlocked: Mutex<Vec<Gfid>>,
     blaming: AtomicBool,
+    /// Whether mounts may change nothing (`features.read-only`).
+    read_only: AtomicBool,
 }
+
+/// How many of them may wait.
+const UNLOCKED: usize = 64;
 
 #[derive(Default)]
 struct State {
     locks: Locks<Work>,
     ranges: Ranges,
     interest: Interest,
+    hearing: Hearing<Ready>,
+    opens: Opens,
     sessions: HashMap<Session, Client>,
+    absent: presence::Absent,
     next: Session,
     /// Unlinked files that sessions keep open.
     kept: HashMap<Gfid, HashSet<Session>>,
@@ -70,9 +88,11 @@ struct Client {
 
 /// A request that is being carried out, or that waits for a lock.
 struct Work {
-    session: Session,
+    by: By,
     id: u64,
     todo: VecDeque<Fop>,
+    /// Inodes that it leaves under way.
+    changed: Vec<Gfid>,
     done: Vec<Result<Reply, i32>>,
     /// What was sent along; then what was read.
     payload: Bytes,
@@ -82,47 +102,40 @@ impl Brick {
     /// Serves a directory.
     pub fn new(store: Store) -> Self {
         let blaming = AtomicBool::new(store.blaming() > 0);
-        Self { store, counters: Counters::default(), state: Mutex::default(), blaming }
-    }
-
-    /// A client connects.
-    pub fn connect(&self, outbox: Arc<dyn Outbox>) -> Session {
-        let mut state = self.state();
-        state.next += 1;
-        let session = state.next;
-        state.sessions.insert(session, Client { outbox, hello: None });
-        session
-    }
-
-    /// A client is gone: what it held is free.
-    pub fn disconnect(&self, session: Session) {
-        let mut state = self.state();
-        state.sessions.remove(&session);
-        state.interest.leave(session);
-        for who in state.kept.values_mut() {
-            who.remove(&session);
+        Self {
+            store,
+            counters: Counters::default(),
+            state: Mutex::default(),
+            unlocked: Mutex::default(),
+            blaming,
+            read_only: AtomicBool::new(false),
         }
-        let free: Vec<Gfid> = state.kept.extract_if(|_, who| who.is_empty()).map(|(gfid, _)| gfid).collect();
-        let granted = state.locks.end(session);
-        for (gfid, sessions) in state.ranges.end(session) {
-            state.tell(&sessions, &ToClient::Freed { gfid });
-        }
-        drop(state);
-        for gfid in free {
-            let _ = self.store.close(gfid);
-        }
-        self.work(granted);
-    }
-
-    /// Who is connected, with what it said of itself.
-    pub fn clients(&self) -> Vec<(Session, Option<Hello>)> {
-        self.state().sessions.iter().map(|(session, client)| (*session, client.hello.clone())).collect()
     }
 
     /// Carries out a request; its answer, and whatever else it causes, goes to the outboxes.
     pub fn handle(&self, session: Session, request: Request, payload: Bytes) {
         let todo = VecDeque::from(request.fops);
-        self.work(vec![Work { session, id: request.id, done: Vec::with_capacity(todo.len()), todo, payload }]);
+        let (changed, done) = (vec![], Vec::with_capacity(todo.len()));
+        let by = By { session, told: 0, waits: request.id > 0 };
+        self.work(vec![Work { by, id: request.id, todo, changed, done, payload }]);
+        if self.unlocked().len() > UNLOCKED {
+            self.rest();
+        }
+    }
+
+    /// Does what was put off, for which nobody waits: to be called when there is nothing more to hand in for the moment.
+    pub fn rest(&self) {
+        for gfid in std::mem::take(&mut *self.unlocked()) {
+            // Whoever holds the lock by now settles it later. What cannot be written (the disk is full) is tried again then.
+            if !self.state().locks.is_held(gfid) {
+                let _ = self.store.settle(gfid);
+            }
+        }
+        self.store.bury_all();
+    }
+
+    fn unlocked(&self) -> MutexGuard<'_, Vec<Gfid>> {
+        self.unlocked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Carries out requests and those that they let go on.
@@ -146,42 +159,80 @@ impl Brick {
                     None => return freed,
                 }
             } else if let Fop::Unlock { lock } = &fop {
-                freed.extend(self.state().locks.unlock(work.session, lock));
+                self.unlocked().push(lock.gfid);
+                freed.extend(self.state().locks.unlock(work.by.session, lock));
                 work.done.push(Ok(Reply::Done));
             } else {
-                let (name, clock) = (fop.name(), std::time::Instant::now());
-                self.note_use(&fop);
+                let (name, clock, changes) = (fop.name(), std::time::Instant::now(), fop.under_way());
+                let used = self.note_use(&fop);
                 let result = match fop {
                     Fop::Content { most } => Ok(self.content(work.done.last(), most, &mut read)),
-                    fop => self.fop(work.session, fop, &work.payload, &mut read),
+                    fop => self.fop(&mut work.by, fop, &work.payload, &mut read),
                 };
-                self.counters.note(name, clock.elapsed(), result.as_ref().ok(), work.payload.len());
+                let took = clock.elapsed();
+                self.counters.note(name, took, result.as_ref().ok(), work.payload.len());
+                self.note_rate(name, used, took, (result.as_ref().ok(), work.payload.len()));
+                work.changed.extend(changes.into_iter().flatten());
                 work.done.push(result);
             }
             if work.done.last().is_some_and(Result::is_err) {
                 break;
             }
         }
-        let outbox = self.state().sessions.get(&work.session).map(|c| c.outbox.clone());
-        if let Some(outbox) = outbox.filter(|_| work.id > 0) {
-            outbox.send(&ToClient::Answer { id: work.id, results: work.done }, &read.unwrap_or_default());
+        self.settle(&work);
+        if work.id > 0 {
+            self.answer(&work.by, ToClient::Answer { id: work.id, results: work.done }, read.unwrap_or_default());
         }
         freed
     }
 
-    /// What `volume top` counts.
-    fn note_use(&self, fop: &Fop) {
+    /// What was changed without a lock that the session keeps is not left under way.
+    fn settle(&self, work: &Work) {
+        for gfid in &work.changed {
+            if !self.state().locks.may_change(work.by.session, *gfid) {
+                let _ = self.store.settle(*gfid);
+            }
+        }
+    }
+
+    /// What `volume top` counts; gives the file that is read or written.
+    fn note_use(&self, fop: &Fop) -> Option<Gfid> {
         match fop {
-            Fop::Read { gfid, .. } => self.counters.used("read", *gfid),
-            Fop::Write { gfid, .. } => self.counters.used("write", *gfid),
+            Fop::Read { gfid, .. } => {
+                self.counters.used("read", *gfid, 1);
+                return Some(*gfid);
+            }
+            Fop::Write { gfid, .. } => {
+                self.counters.used("write", *gfid, 1);
+                return Some(*gfid);
+            }
             Fop::Readdir { gfid, after, .. } => {
                 if *after == 0 {
-                    self.counters.used("opendir", *gfid);
+                    self.counters.used("opendir", *gfid, 1);
                 }
-                self.counters.used("readdir", *gfid);
+                self.counters.used("readdir", *gfid, 1);
             }
             _ => {}
         }
+        None
+    }
+
+    /// How fast a file was read or written (`volume top … read-perf`).
+    fn note_rate(
+        &self,
+        fop: &'static str,
+        file: Option<Gfid>,
+        took: std::time::Duration,
+        moved: (Option<&Reply>, usize),
+    ) {
+        let Some(gfid) = file else { return };
+        let bytes = match moved {
+            (Some(Reply::Data(read)), _) => u64::from(*read),
+            (Some(_), sent) => sent as u64,
+            (None, _) => return,
+        };
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
+        self.counters.went(fop, gfid, bytes / micros);
     }
 
     /// The contents of what was just found, if they are few.
@@ -222,7 +273,7 @@ impl Brick {
     /// Takes a lock; gives the work back unless it has to wait.
     fn lock(&self, mut work: Work, lock: &Lock, wait: bool) -> Option<Work> {
         let mut state = self.state();
-        let session = work.session;
+        let session = work.by.session;
         let outcome = state.locks.lock(session, lock, None);
         let outboxes = |state: &State| -> Vec<_> {
             let known = |(s, l): &(Session, Lock)| state.sessions.get(s).map(|c| (c.outbox.clone(), l.clone()));
@@ -248,11 +299,18 @@ impl Brick {
     }
 
     /// Carries out one fop and tells those whom its effect concerns.
-    fn fop(&self, session: Session, fop: Fop, payload: &Bytes, read: &mut Option<Vec<u8>>) -> Result<Reply, i32> {
-        let store = &self.store;
+    fn fop(&self, by: &mut By, fop: Fop, payload: &Bytes, read: &mut Option<Vec<u8>>) -> Result<Reply, i32> {
+        let (store, session) = (&self.store, by.session);
         let inode = |inode: Inode| Reply::Inode(Box::new(inode));
+        if self.read_only.load(SeqCst) && fop.changes() && self.state().is_mount(session) {
+            return Err(libc::EROFS);
+        }
         match fop {
             Fop::Hello(hello) => self.welcome(session, hello),
+            Fop::Heard { number } => {
+                self.heard(session, number);
+                Ok(Reply::Done)
+            }
             Fop::Ping | Fop::Lock { .. } | Fop::Unlock { .. } | Fop::Content { .. } => Ok(Reply::Done),
             Fop::Lookup { parent, name, fresh } => {
                 self.look(session, parent);
@@ -288,54 +346,54 @@ impl Brick {
                 *read = Some(data);
                 Ok(Reply::Data(length))
             }
-            Fop::Write { gfid, offset, time } => self.changed(session, gfid, store.write(gfid, offset, payload, time)),
-            Fop::Truncate { gfid, size, time } => self.changed(session, gfid, store.truncate(gfid, size, time)),
+            Fop::Write { gfid, offset, time } => self.changed(by, gfid, store.write(gfid, offset, payload, time)),
+            Fop::Truncate { gfid, size, time } => self.changed(by, gfid, store.truncate(gfid, size, time)),
             Fop::Fallocate { gfid, mode, offset, size, time } => {
-                self.changed(session, gfid, store.fallocate(gfid, mode, (offset, size), time))
+                self.changed(by, gfid, store.fallocate(gfid, mode, (offset, size), time))
             }
-            Fop::Setattr { gfid, change } => self.changed(session, gfid, store.setattr(gfid, &change)),
+            Fop::Setattr { gfid, change } => self.changed(by, gfid, store.setattr(gfid, &change)),
             Fop::Setxattr { gfid, key, value, flags } => {
-                self.changed(session, gfid, store.setxattr(gfid, &key, &value, flags))
+                self.changed(by, gfid, store.setxattr(gfid, &key, &value, flags))
             }
-            Fop::Removexattr { gfid, key } => self.changed(session, gfid, store.removexattr(gfid, &key)),
+            Fop::Removexattr { gfid, key } => self.changed(by, gfid, store.removexattr(gfid, &key)),
             Fop::Make { parent, name, node } => {
                 let made = store.make(parent, &name, &node)?;
                 self.look(session, made.gfid);
-                self.name_changed(session, parent, &name);
+                self.name_came(by, parent, &name);
                 Ok(inode(made))
             }
             Fop::Link { gfid, parent, name, time } => {
                 let linked = store.link(gfid, parent, &name, time)?;
-                self.name_changed(session, parent, &name);
-                self.tell_changed(session, gfid);
+                self.name_came(by, parent, &name);
+                self.tell_changed(by, gfid);
                 Ok(inode(linked))
             }
             Fop::Unlink { parent, name, keep, time } => {
                 let (gfid, iatt) = store.unlink(parent, &name, &|gfid| keep || self.is_used(session, gfid), time)?;
-                self.removed(session, gfid, keep);
-                self.name_changed(session, parent, &name);
+                self.removed(by, gfid, keep);
+                self.name_changed(by, parent, &name);
                 Ok(Reply::Changed(iatt))
             }
             Fop::Rmdir { parent, name, time } => {
                 let (gfid, iatt) = store.rmdir(parent, &name, time)?;
                 if let Some(gfid) = gfid {
-                    self.tell_changed(session, gfid);
+                    self.tell_changed(by, gfid);
                 }
-                self.name_changed(session, parent, &name);
+                self.name_changed(by, parent, &name);
                 Ok(Reply::Changed(iatt))
             }
             Fop::Rename { parent, name, to, newname, keep, time } => {
                 let kept = |gfid| keep || self.is_used(session, gfid);
                 let (moved, over) = store.rename((parent, &name), (to, &newname), &kept, time)?;
-                self.removed(session, over, keep);
-                self.name_changed(session, parent, &name);
-                self.name_changed(session, to, &newname);
-                self.tell_changed(session, moved.gfid);
+                self.removed(by, over, keep);
+                self.name_changed(by, parent, &name);
+                self.name_changed(by, to, &newname);
+                self.tell_changed(by, moved.gfid);
                 Ok(inode(moved))
             }
             Fop::Park { parent, name } => {
                 store.park(parent, &name)?;
-                self.name_changed(session, parent, &name);
+                self.name_changed(by, parent, &name);
                 Ok(Reply::Done)
             }
             Fop::Getxattr { gfid, key } => store.getxattr(gfid, &key).map(Reply::Bytes),
@@ -352,10 +410,7 @@ impl Brick {
             Fop::Xattrop(op) => {
                 let sums = store.xattrop(&op).map(Reply::Counters);
                 self.tell_blaming();
-                // Whoever believes that all copies may be read must hear that one is accused now.
-                if op.add.iter().any(|(key, _)| key != DIRTY) {
-                    self.tell_changed(session, op.gfid);
-                }
+                self.accused(by, &op);
                 sums
             }
             Fop::Hold { gfid, held } => {
@@ -375,6 +430,11 @@ impl Brick {
                 store.checksums(gfid, offset, block, count).map(Reply::Checksums)
             }
             Fop::Path { gfid } => store.path_of(gfid).map(|path| Reply::Bytes(path.into())),
+            Fop::Opened { gfid, times, now } => {
+                self.counters.used("open", gfid, times);
+                self.state().opens.set(session, gfid, (times, now), std::time::SystemTime::now());
+                Ok(Reply::Done)
+            }
             Fop::Crawl { after } => store.crawl(after).map(Reply::Gfids),
         }
     }
@@ -391,8 +451,12 @@ impl Brick {
         };
         Some(match fop {
             Fop::Xattrop(op) => {
-                let keys: Vec<&str> = op.add.iter().map(|(key, _)| key.as_str()).collect();
-                format!("setxattr({}, {})", file(&op.gfid), keys.join(" "))
+                let (begun, accused): (Vec<&str>, Vec<&str>) =
+                    op.add.iter().map(|(key, _)| key.as_str()).partition(|key| *key == DIRTY);
+                let file = file(&op.gfid);
+                let noted = (!begun.is_empty()).then(|| format!("note(.glusterfs/under-way, {file})"));
+                let set = (!accused.is_empty()).then(|| format!("setxattr({file}, {})", accused.join(" ")));
+                noted.into_iter().chain(set).collect::<Vec<_>>().join("; ")
             }
             Fop::Write { gfid, offset, .. } => format!("pwrite({}, {payload} bytes, at {offset})", file(gfid)),
             Fop::Truncate { gfid, size, .. } => format!("ftruncate({}, {size})", file(gfid)),
@@ -421,90 +485,9 @@ impl Brick {
         noted.map(drop).map_err(|e| std::io::Error::from_raw_os_error(e).to_string())
     }
 
-    fn welcome(&self, session: Session, hello: Hello) -> Result<Reply, i32> {
-        let ours = std::path::Path::new(&hello.brick);
-        let is_ours = hello.brick.is_empty()
-            || ours == self.store.path()
-            || std::fs::canonicalize(ours).is_ok_and(|p| p == self.store.path());
-        if !is_ours {
-            return Err(libc::ENOENT);
-        }
-        let mut state = self.state();
-        if hello.process == "fuse" {
-            state.interest.join(session);
-        }
-        if let Some(client) = state.sessions.get_mut(&session) {
-            client.hello = Some(hello);
-        }
-        Ok(Reply::Welcome { blaming: self.store.blaming() > 0 })
-    }
-
-    fn close_unkept(&self, gfid: Gfid) -> Result<Reply, i32> {
-        let mut state = self.state();
-        if state.kept.get(&gfid).is_some_and(|who| !who.is_empty()) {
-            return Ok(Reply::Done);
-        }
-        state.kept.remove(&gfid);
-        drop(state);
-        self.store.close(gfid).map(|()| Reply::Done)
-    }
-
-    /// Whether another client may have a file open.
-    fn is_used(&self, session: Session, gfid: Gfid) -> bool {
-        !self.state().interest.others(session, gfid).is_empty()
-    }
-
-    /// The last name of a file, or a directory, may be gone. Others who may have the file open keep it until they say that
-    /// they do not.
-    fn removed(&self, session: Session, gone: Option<Removed>, keep: bool) {
-        let Some(Removed { gfid, last }) = gone else { return };
-        if !last {
-            return self.tell_changed(session, gfid);
-        }
-        let mut state = self.state();
-        let others = state.interest.others(session, gfid);
-        state.interest.gone(gfid);
-        let own = keep.then_some(session);
-        if keep || !others.is_empty() {
-            state.kept.entry(gfid).or_default().extend(others.iter().copied().chain(own));
-        }
-        state.tell(&others, &ToClient::Gone { gfid });
-    }
-
-    fn look(&self, session: Session, gfid: Gfid) {
-        let mut state = self.state();
-        let forgotten = state.interest.look(session, gfid);
-        for (gfid, sessions) in forgotten {
-            state.tell(&sessions, &ToClient::Invalidate { gfid, name: None });
-        }
-    }
-
-    fn changed(&self, session: Session, gfid: Gfid, outcome: Result<super::rpc::Iatt, i32>) -> Result<Reply, i32> {
-        let iatt = outcome?;
-        self.tell_changed(session, gfid);
-        Ok(Reply::Changed(iatt))
-    }
-
-    fn tell_changed(&self, session: Session, gfid: Gfid) {
-        let mut state = self.state();
-        let who = state.interest.changed(session, gfid);
-        state.tell(&who, &ToClient::Invalidate { gfid, name: None });
-    }
-
-    fn name_changed(&self, session: Session, gfid: Gfid, name: &Bytes) {
-        let state = self.state();
-        let who = state.interest.name_changed(session, gfid);
-        state.tell(&who, &ToClient::Invalidate { gfid, name: Some(name.clone()) });
-    }
-
-    /// Tells everybody when the first inode begins to blame another copy, and when the last one stops.
-    fn tell_blaming(&self) {
-        let now = self.store.blaming() > 0;
-        if self.blaming.swap(now, SeqCst) != now {
-            let state = self.state();
-            let all: Vec<Session> = state.sessions.keys().copied().collect();
-            state.tell(&all, &ToClient::Blaming(now));
-        }
+    /// Mounts may change nothing, or (`false`) everything again.
+    pub fn set_read_only(&self, on: bool) {
+        self.read_only.store(on, SeqCst);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -513,9 +496,7 @@ impl Brick {
 }
 
 impl State {
-    fn tell(&self, sessions: &[Session], message: &ToClient) {
-        for client in sessions.iter().filter_map(|s| self.sessions.get(s)) {
-            client.outbox.send(message, &[]);
-        }
+    fn is_mount(&self, session: Session) -> bool {
+        self.sessions.get(&session).and_then(|c| c.hello.as_ref()).is_some_and(|hello| hello.process == "fuse")
     }
 }

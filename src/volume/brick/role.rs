@@ -27,6 +27,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// The file with the volume's definition.
     pub volume: PathBuf,
+    /// Its log, if it has one of its own.
+    pub log: Option<PathBuf>,
 }
 
 /// Serves the brick until its directory is gone.
@@ -48,9 +50,12 @@ pub fn run(options: &Options) -> io::Result<()> {
     let machine = options.name.split(':').next().unwrap_or_default().to_string();
     let listener = TcpListener::bind(options.listen)
         .map_err(|e| io::Error::new(e.kind(), format!("{}: listen at {}: {e}", options.name, options.listen)))?;
-    let server = Server::new(Arc::new(Brick::new(store)))?;
+    let server = Server::new(Arc::new(Brick::new(store)), options.log.clone())?;
     let reporter = introduce(options, &machine, &server);
     server.report_to(reporter.clone(), &volume.name);
+    crate::volume::dump::named(&options.path.display().to_string().trim_start_matches('/').replace('/', "-"));
+    let (told, name) = (Arc::downgrade(&server), volume.name.clone());
+    crate::volume::dump::on_request(move || told.upgrade().map(|server| server.brick().sections(&name)));
     watch(&volume, options, server.clone(), reporter)?;
     server.listen(&listener)
 }

@@ -5,14 +5,16 @@
 
 use std::io::{self, BufReader};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, Sender as Queue, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Queue, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Brick, Outbox};
+use super::hearing::PATIENCE;
+use super::{Brick, Outbox, inside};
 use crate::volume::Happening;
 use crate::volume::client::tale;
 use crate::volume::definition::Volume;
@@ -32,16 +34,20 @@ const SLOW: usize = 16;
 /// A request that takes long: whose, what, its payload.
 type Slow = (u64, Request, bytes::Bytes);
 
+/// Word to a client; `None`: somebody is waited for.
+type Push = Option<(Arc<Connection>, ToClient)>;
+
 /// What serves one brick.
 pub struct Server {
     brick: Arc<Brick>,
-    pushes: Queue<(Arc<Connection>, ToClient)>,
+    pushes: Queue<Push>,
     slow: Queue<Slow>,
     /// Seconds between two looks at the directory; 0: never.
     check_every: AtomicU64,
     connections: Mutex<Vec<(u64, Arc<Connection>)>>,
     detail: Arc<std::sync::atomic::AtomicBool>,
     told: OnceLock<(Reporter, String)>,
+    log: Option<PathBuf>,
 }
 
 struct Connection {
@@ -50,18 +56,19 @@ struct Connection {
     sender: Sender,
     read: AtomicU64,
     written: AtomicU64,
-    pushes: Queue<(Arc<Connection>, ToClient)>,
+    pushes: Queue<Push>,
     this: std::sync::Weak<Connection>,
 }
 
 impl Server {
-    /// Serves `brick`.
+    /// Serves `brick`; what it has to say goes to `log`, if it has one.
     ///
     /// # Errors
     /// If no thread can be had.
-    pub fn new(brick: Arc<Brick>) -> io::Result<Arc<Self>> {
+    pub fn new(brick: Arc<Brick>, log: Option<PathBuf>) -> io::Result<Arc<Self>> {
         let (pushes, waiting) = channel();
-        std::thread::Builder::new().name("push".into()).spawn(move || push_all(&waiting))?;
+        let own = brick.clone();
+        std::thread::Builder::new().name("push".into()).spawn(move || push_all(&own, &waiting))?;
         let (slow, queue) = channel::<Slow>();
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..SLOW {
@@ -70,13 +77,18 @@ impl Server {
         }
         let connections = Mutex::default();
         let (detail, told) = (Arc::default(), OnceLock::new());
-        Ok(Arc::new(Self { brick, pushes, slow, check_every: AtomicU64::new(30), connections, detail, told }))
+        Ok(Arc::new(Self { brick, pushes, slow, check_every: AtomicU64::new(30), connections, detail, told, log }))
     }
 
     /// The volume's options are these from now on.
     pub fn reconfigure(&self, volume: &Volume) {
         let seconds = options::value(volume, "storage.health-check-interval").trim().parse().unwrap_or(30);
         self.check_every.store(seconds, Relaxed);
+        self.brick.set_read_only(options::is_on(volume, "features.read-only"));
+        let number = |key: &str| options::value(volume, key).trim().parse::<u32>().ok();
+        self.brick.store.allow_links(number("storage.max-hardlinks").unwrap_or(0));
+        self.brick.store.own(number("storage.owner-uid"), number("storage.owner-gid"));
+        crate::volume::dump::into(volume.option("server.statedump-path").map(PathBuf::from));
     }
 
     /// Seconds between two looks at the directory; 0: never.
@@ -130,11 +142,16 @@ impl Server {
         let outcome = self.converse(session, &connection, &mut reader);
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).retain(|(s, _)| *s != session);
         self.brick.disconnect(session);
+        // Whether it comes back is looked at from now on.
+        let _ = self.pushes.send(None);
         outcome
     }
 
     fn converse(&self, session: u64, connection: &Connection, reader: &mut BufReader<TcpStream>) -> io::Result<()> {
         loop {
+            if reader.buffer().is_empty() {
+                self.brick.rest();
+            }
             let frame = read_frame(reader)?;
             connection.read.fetch_add(frame.body.len() as u64, Relaxed);
             if frame.kind == BrickAsk::KIND {
@@ -192,10 +209,23 @@ impl Server {
                 self.reconfigure(&volume);
                 Ok(Value::Null)
             }
-            BrickAsk::Fds => Ok(json!([])),
+            BrickAsk::Fds => Ok(self.brick.open_files()),
+            BrickAsk::Opens => Ok(self.brick.opens()),
+            BrickAsk::Memory => Ok(inside::memory()),
+            BrickAsk::Inodes => Ok(self.brick.inodes()),
+            BrickAsk::Calls => Ok(self.brick.calls()),
+            BrickAsk::Speed { write, block, count } => self.brick.speed(write, block, count),
+            BrickAsk::Fastest { write, count } => Ok(self.brick.fastest(write, count)),
+            BrickAsk::Unlock { path } => self.brick.unlock_all(&path),
+            BrickAsk::Rotate => self.rotate().map(|()| Value::Null),
             BrickAsk::Blame { client } => self.brick.blame_root(&client).map(|()| Value::Null),
         };
         connection.reply(&frame.id, &answer)
+    }
+
+    fn rotate(&self) -> Result<(), String> {
+        let log = self.log.as_ref().ok_or("it has no log of its own")?;
+        inside::rotate(log).map_err(|e| e.to_string())
     }
 
     /// What clients used most, by path.
@@ -270,7 +300,7 @@ impl Outbox for Connection {
     fn send(&self, message: &ToClient, payload: &[u8]) {
         match (message, self.this.upgrade()) {
             (ToClient::Answer { .. }, _) | (_, None) => self.write(message, payload),
-            (_, Some(this)) => drop(self.pushes.send((this, message.clone()))),
+            (_, Some(this)) => drop(self.pushes.send(Some((this, message.clone())))),
         }
     }
 }
@@ -280,11 +310,22 @@ fn take_slow(brick: &Brick, queue: &Mutex<Receiver<Slow>>) {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((session, request, payload)) = next else { return };
         brick.handle(session, request, payload);
+        brick.rest();
     }
 }
 
-fn push_all(waiting: &Receiver<(Arc<Connection>, ToClient)>) {
-    while let Ok((connection, message)) = waiting.recv() {
-        connection.write(&message, &[]);
+/// Passes word on; as long as somebody is waited for, looks now and then whether that was long enough.
+fn push_all(brick: &Brick, waiting: &Receiver<Push>) {
+    const IDLE: Duration = Duration::from_secs(3600);
+    let mut pause = IDLE;
+    loop {
+        match waiting.recv_timeout(pause) {
+            Ok(push) => {
+                push.into_iter().for_each(|(connection, message)| connection.write(&message, &[]));
+                pause = PATIENCE / 4;
+            }
+            Err(RecvTimeoutError::Timeout) => pause = if brick.hurry(PATIENCE) { PATIENCE / 4 } else { IDLE },
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
     }
 }

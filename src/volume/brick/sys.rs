@@ -132,8 +132,91 @@ fn filled(first: usize, call: impl Fn(&mut [u8]) -> libc::ssize_t) -> Result<Vec
     }
 }
 
+/// Whether the kernel knows attributes by directory and name (Linux 6.13 and later).
+fn has_xattrat() -> bool {
+    static KNOWN: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        // SAFETY: asks for a length only.
+        let n = unsafe { libc::syscall(LISTXATTRAT, libc::AT_FDCWD, c"/".as_ptr(), 0, std::ptr::null::<u8>(), 0) };
+        n >= 0
+    })
+}
+
+const SETXATTRAT: libc::c_long = 463;
+const GETXATTRAT: libc::c_long = 464;
+const LISTXATTRAT: libc::c_long = 465;
+const REMOVEXATTRAT: libc::c_long = 466;
+const NOFOLLOW: libc::c_int = libc::AT_SYMLINK_NOFOLLOW;
+
+/// `struct xattr_args` of linux/xattr.h.
+#[repr(C, align(8))]
+struct XattrArgs {
+    value: u64,
+    size: u32,
+    flags: u32,
+}
+
+fn args(value: *const u8, size: usize, flags: i32) -> XattrArgs {
+    XattrArgs { value: value as u64, size: u32::try_from(size).unwrap_or(u32::MAX), flags: flags.cast_unsigned() }
+}
+
+/// A path to a name in an open directory, for kernels that know attributes by path only.
+fn by_path(dir: RawFd, name: &CStr) -> Result<CString> {
+    let mut path = format!("/proc/self/fd/{dir}/").into_bytes();
+    path.extend_from_slice(name.to_bytes());
+    cstr(path)
+}
+
+/// getxattrat(2) without following.
+pub fn get_xattr_at(dir: RawFd, name: &CStr, key: &CStr) -> Result<Vec<u8>> {
+    if !has_xattrat() {
+        return get_xattr(&by_path(dir, name)?, key);
+    }
+    filled(256, |buffer| {
+        let args = args(buffer.as_mut_ptr(), buffer.len(), 0);
+        let (size, args) = (size_of::<XattrArgs>(), &raw const args);
+        // SAFETY: the buffer is as long as said.
+        unsafe { libc::syscall(GETXATTRAT, dir, name.as_ptr(), NOFOLLOW, key.as_ptr(), args, size) as libc::ssize_t }
+    })
+}
+
+/// setxattrat(2) without following.
+pub fn set_xattr_at(dir: RawFd, name: &CStr, key: &CStr, value: &[u8], flags: i32) -> Result<()> {
+    if !has_xattrat() {
+        return set_xattr(&by_path(dir, name)?, key, value, flags);
+    }
+    let args = args(value.as_ptr(), value.len(), flags);
+    let (size, args) = (size_of::<XattrArgs>(), &raw const args);
+    // SAFETY: the value is as long as said.
+    let n = unsafe { libc::syscall(SETXATTRAT, dir, name.as_ptr(), NOFOLLOW, key.as_ptr(), args, size) };
+    check_long(n as libc::ssize_t).map(drop)
+}
+
+/// removexattrat(2) without following.
+pub fn remove_xattr_at(dir: RawFd, name: &CStr, key: &CStr) -> Result<()> {
+    if !has_xattrat() {
+        return remove_xattr(&by_path(dir, name)?, key);
+    }
+    // SAFETY: C strings.
+    let n = unsafe { libc::syscall(REMOVEXATTRAT, dir, name.as_ptr(), NOFOLLOW, key.as_ptr()) };
+    check_long(n as libc::ssize_t).map(drop)
+}
+
+/// listxattrat(2) without following, split into keys.
+pub fn list_xattrs_at(dir: RawFd, name: &CStr) -> Result<Vec<Vec<u8>>> {
+    if !has_xattrat() {
+        return list_xattrs(&by_path(dir, name)?);
+    }
+    let list = |b: &mut [u8]| {
+        // SAFETY: the buffer is as long as said.
+        let n = unsafe { libc::syscall(LISTXATTRAT, dir, name.as_ptr(), NOFOLLOW, b.as_mut_ptr(), b.len()) };
+        n as libc::ssize_t
+    };
+    filled(1024, list).map(keys)
+}
+
 /// lgetxattr(2).
-pub fn get_xattr(path: &CStr, key: &CStr) -> Result<Vec<u8>> {
+fn get_xattr(path: &CStr, key: &CStr) -> Result<Vec<u8>> {
     // SAFETY: the buffer is as long as said.
     filled(256, |b| unsafe { libc::lgetxattr(path.as_ptr(), key.as_ptr(), b.as_mut_ptr().cast(), b.len()) })
 }
@@ -175,7 +258,7 @@ pub fn remove_xattr(path: &CStr, key: &CStr) -> Result<()> {
 }
 
 /// llistxattr(2), split into keys.
-pub fn list_xattrs(path: &CStr) -> Result<Vec<Vec<u8>>> {
+fn list_xattrs(path: &CStr) -> Result<Vec<Vec<u8>>> {
     // SAFETY: the buffer is as long as said.
     filled(1024, |b| unsafe { libc::llistxattr(path.as_ptr(), b.as_mut_ptr().cast(), b.len()) }).map(keys)
 }
@@ -258,6 +341,50 @@ pub fn stat_fs(fd: BorrowedFd<'_>) -> Result<libc::statvfs> {
     // SAFETY: the kernel fills the buffer when it says so.
     check(unsafe { libc::fstatvfs(fd.as_raw_fd(), stat.as_mut_ptr()) })?;
     Ok(unsafe { stat.assume_init() })
+}
+
+/// A file that is mapped into memory, shared with the file.
+#[derive(Debug)]
+pub struct Mapped {
+    start: *mut u8,
+    length: usize,
+}
+
+// SAFETY: it is plain memory that belongs to this value; who may touch it when is the borrow checker's business.
+unsafe impl Send for Mapped {}
+
+impl Mapped {
+    /// Maps the first bytes of a file that is at least as long, and stays so.
+    pub fn new(file: &OwnedFd, length: usize) -> Result<Self> {
+        let rights = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a fresh mapping somewhere; its outcome is checked.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), length, rights, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+        if start == libc::MAP_FAILED { Err(last()) } else { Ok(Self { start: start.cast(), length }) }
+    }
+
+    /// A part of it.
+    pub fn bytes(&self, at: usize, length: usize) -> &[u8] {
+        // SAFETY: the mapping is as long as said, and lives as long as this value.
+        let all = unsafe { std::slice::from_raw_parts(self.start, self.length) };
+        &all[at..at + length]
+    }
+
+    /// Writes a record whose first byte says that it is valid: that byte last, so that who dies in between leaves no half of one.
+    pub fn put(&mut self, at: usize, record: &[u8]) {
+        // SAFETY: as above.
+        let all = unsafe { std::slice::from_raw_parts_mut(self.start, self.length) };
+        let [first, rest @ ..] = &mut all[at..at + record.len()] else { return };
+        rest.copy_from_slice(&record[1..]);
+        std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+        *first = record[0];
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: nobody has a part of it any more.
+        unsafe { libc::munmap(self.start.cast(), self.length) };
+    }
 }
 
 /// One raw directory entry.

@@ -1,11 +1,14 @@
 //! One brick as a client sees it: a connection that comes back by itself.
 //!
-//! A thread connects, reads answers and word from the brick, and when the connection is lost tries again, ever more
-//! slowly: after [`SOON`] at first, every [`RETRY`] in the end; at once, and as eagerly as at first, when it is told to
-//! ([`Connection::kick`]: a brick that is being started may not listen yet). Callers write to the socket themselves and sleep until all their answers are there.
+//! A thread connects, reads answers and word from the brick, and when the connection is lost tries again, more
+//! slowly each time: after [`SOON`] at first, every [`RETRY`] in the end; at once, and as eagerly as at first, when it is told to
+//! ([`Connection::kick`]: a brick that is being started may not listen yet). Callers write to the socket themselves, and whoever
+//! waits for an answer reads it himself ([`ear`]), so that no thread has to wake another one.
+
+mod ear;
 
 use std::collections::HashMap;
-use std::io::{self, BufReader, Write};
+use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::Sender as Queue;
@@ -14,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use self::ear::{Ear, Inbox};
 use super::tale;
 use super::wire::Answer;
 use crate::volume::rpc::{Fop, Hello, Lock, Reply, Request, ToClient};
@@ -22,7 +26,7 @@ use crate::volume::{gfid::Gfid, rpc::Blob};
 use crate::world::wire::{Dial, write_frame};
 
 /// Between two tries to reach a brick, in the end.
-pub const RETRY: Duration = Duration::from_secs(3);
+pub const RETRY: Duration = Duration::from_millis(500);
 /// The same at first.
 const SOON: Duration = Duration::from_millis(100);
 /// How long what is under way may take to end, and a connection to be made anew, when it is to go another way.
@@ -48,14 +52,24 @@ pub enum Word {
     Up,
     /// It is down.
     Down,
-    /// Somebody changed an inode, or a name in a directory.
-    Invalidate(Gfid, Option<Blob>),
-    /// Somebody removed the last name of a file that we know; the brick keeps it for us.
-    Gone(Gfid),
+    /// Somebody changed an inode, or a name in a directory (and whether it came); and the number to say that this was heard.
+    Invalidate(Gfid, Option<(Blob, bool)>, u64),
+    /// Somebody removed the last name of a file that we know; the brick keeps it for us. The number is as above.
+    Gone(Gfid, u64),
     /// A process lock that was refused may be free now.
     Freed,
     /// Somebody wants a lock that we hold.
     Contention(Lock),
+}
+
+impl Word {
+    /// The number under which the brick waits for us to have heard; 0: it does not.
+    pub fn number(&self) -> u64 {
+        match self {
+            Self::Invalidate(.., number) | Self::Gone(_, number) => *number,
+            _ => 0,
+        }
+    }
 }
 
 /// Where to find the brick right now: asked before every try.
@@ -64,31 +78,47 @@ pub type Locate = Box<dyn Fn() -> io::Result<SocketAddr> + Send>;
 /// Gathers the answers to calls that were sent together.
 #[derive(Default)]
 pub struct Gather {
-    slots: Mutex<(Vec<Option<Answer>>, usize)>,
+    slots: Mutex<Slots>,
     full: Condvar,
+}
+
+#[derive(Default)]
+struct Slots {
+    answers: Vec<Option<Answer>>,
+    /// How many are not there yet.
+    left: usize,
+    /// Whether somebody sleeps until all are there.
+    awaited: bool,
 }
 
 impl Gather {
     /// For so many answers.
     pub fn new(n: usize) -> Arc<Self> {
-        Arc::new(Self { slots: Mutex::new((vec![None; n], n)), full: Condvar::new() })
+        let slots = Slots { answers: vec![None; n], left: n, awaited: false };
+        Arc::new(Self { slots: Mutex::new(slots), full: Condvar::new() })
     }
 
     fn put(&self, place: usize, answer: Answer) {
         let mut slots = guard(&self.slots);
-        if slots.0[place].replace(answer).is_none() {
-            slots.1 -= 1;
+        if slots.answers[place].replace(answer).is_none() {
+            slots.left -= 1;
         }
-        if slots.1 == 0 {
+        if slots.left == 0 && slots.awaited {
             self.full.notify_all();
         }
     }
 
-    /// Waits for all of them.
-    pub fn wait(&self) -> Vec<Answer> {
-        let slots = guard(&self.slots);
-        let mut slots = self.full.wait_while(slots, |s| s.1 > 0).unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut slots.0).into_iter().map(|a| a.unwrap_or_else(Answer::lost)).collect()
+    fn has(&self, place: usize) -> bool {
+        guard(&self.slots).answers[place].is_some()
+    }
+
+    /// Waits for all of them, from these connections: reads them, or sleeps until somebody else has.
+    pub fn wait(&self, from: &[&Connection]) -> Vec<Answer> {
+        ear::listen(from, |place| self.has(place));
+        let mut slots = guard(&self.slots);
+        slots.awaited = true;
+        let mut slots = self.full.wait_while(slots, |s| s.left > 0).unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut slots.answers).into_iter().map(|a| a.unwrap_or_else(Answer::lost)).collect()
     }
 }
 
@@ -116,6 +146,8 @@ impl Link {
 pub struct Connection {
     number: usize,
     target: Target,
+    sender: Sender,
+    ear: Ear,
     link: Mutex<Option<Link>>,
     /// To shut a connection down that somebody is stuck writing to.
     handle: Mutex<Option<TcpStream>>,
@@ -144,6 +176,8 @@ impl Connection {
     pub fn start(number: usize, target: Target, locate: Locate, words: Queue<(usize, Word)>) -> io::Result<Arc<Self>> {
         let connection = Arc::new(Self {
             number,
+            sender: Sender::new(&target.from, &target.to),
+            ear: Ear::new()?,
             target,
             link: Mutex::default(),
             handle: Mutex::default(),
@@ -212,24 +246,30 @@ impl Connection {
     pub fn reroute(&self) {
         let until = Instant::now() + REROUTE;
         self.flush();
-        let mut link = guard(&self.link);
-        while !guard(&self.pending).is_empty() && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        let Some(old) = link.take() else { return self.kick() };
+        // Nobody new asks from here on; who was told something can still say that it heard, since others wait for that.
         self.rerouting.store(true, Relaxed);
-        drop(link);
+        let old = self.drained(until);
         self.drop_link();
         self.kick();
-        let (link, _) = self
-            .relinked
-            .wait_timeout_while(guard(&self.link), until.saturating_duration_since(Instant::now()), |l| l.is_none())
-            .unwrap_or_else(PoisonError::into_inner);
+        let left = until.saturating_duration_since(Instant::now());
+        let linked = self.relinked.wait_timeout_while(guard(&self.link), left, |l| l.is_none());
+        let (link, _) = linked.unwrap_or_else(PoisonError::into_inner);
         self.rerouting.store(false, Relaxed);
         self.relinked.notify_all();
-        if link.is_none() && self.epoch() == old.epoch {
-            self.epoch.store(0, Relaxed);
+        if link.is_none() && self.epoch.swap(0, Relaxed) > 0 && old.is_some() {
             let _ = self.words.send((self.number, Word::Down));
+        }
+    }
+
+    /// Takes the link away when nothing is under way on it any more, or at this time.
+    fn drained(&self, until: Instant) -> Option<Link> {
+        loop {
+            let mut link = guard(&self.link);
+            if link.is_none() || guard(&self.pending).is_empty() || Instant::now() >= until {
+                return link.take();
+            }
+            drop(link);
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 
@@ -239,18 +279,17 @@ impl Connection {
         *guard(&self.handle) = Some(stream.try_clone()?);
         let Target { from, to, hello, .. } = &self.target;
         write_frame(&mut writer, &Dial { from: from.clone(), to: to.clone() })?;
-        let sender = Sender::new(from, to);
         let request = Request { id: 1, fops: vec![Fop::Hello(hello.clone())] };
-        sender.send(&mut writer, "SETVOLUME", <_>::default(), &request, &[])?;
+        self.sender.send(&mut writer, "SETVOLUME", <_>::default(), &request, &[])?;
         // On a link that is cut, and from a brick that is stopped, no answer ever comes.
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut reader = BufReader::with_capacity(1 << 17, stream);
-        let (answer, _): (ToClient, Bytes) = read_frame(&mut reader)?.open()?;
+        let mut inbox = Inbox::new(stream);
+        let (answer, _): (ToClient, Bytes) = read_frame(inbox.reader())?.open()?;
         let ToClient::Answer { results, .. } = answer else { return Err(io::ErrorKind::InvalidData.into()) };
         let Some(Ok(Reply::Welcome { blaming })) = results.first() else {
             return Err(io::ErrorKind::PermissionDenied.into());
         };
-        reader.get_ref().set_read_timeout(None)?;
+        self.ear.open(inbox)?;
         self.blaming.store(*blaming, Relaxed);
         let epoch = self.epochs.fetch_add(1, Relaxed) + 1;
         *guard(&self.heard) = Instant::now();
@@ -258,10 +297,9 @@ impl Connection {
         self.epoch.store(epoch, Relaxed);
         self.relinked.notify_all();
         let _ = self.words.send((self.number, Word::Up));
-        loop {
-            let (message, data): (ToClient, Bytes) = read_frame(&mut reader)?.open()?;
-            self.heard(message, data);
-        }
+        let outcome = self.ear.attend(&|message, data| self.heard(message, data));
+        self.ear.close();
+        outcome
     }
 
     fn heard(&self, message: ToClient, data: Bytes) {
@@ -275,8 +313,8 @@ impl Connection {
                 return;
             }
             ToClient::Blaming(on) => return self.blaming.store(on, Relaxed),
-            ToClient::Invalidate { gfid, name } => Word::Invalidate(gfid, name),
-            ToClient::Gone { gfid } => Word::Gone(gfid),
+            ToClient::Invalidate { gfid, name, heard } => Word::Invalidate(gfid, name, heard),
+            ToClient::Gone { gfid, heard } => Word::Gone(gfid, heard),
             ToClient::Freed { .. } => Word::Freed,
             ToClient::Contention { lock } => Word::Contention(lock),
         };
@@ -337,6 +375,11 @@ impl Connection {
         gather.put(place, Answer::lost());
     }
 
+    /// Whether several wait for answers.
+    fn is_shared(&self) -> bool {
+        guard(&self.pending).len() > 1
+    }
+
     /// Sends fops for whose answer nobody waits, with the next message or at the next [`Connection::flush`].
     pub fn post(&self, epoch: u64, fops: Vec<Fop>) {
         // Nobody answers a request without a number.
@@ -370,8 +413,8 @@ impl Connection {
         gather: Option<(&Arc<Gather>, usize)>,
     ) -> io::Result<bool> {
         let mut link = guard(&self.link);
-        if epoch == 0 {
-            let away = |link: &mut Option<Link>| link.is_none() && self.rerouting.load(Relaxed);
+        if epoch == 0 && gather.is_some() {
+            let away = |_: &mut Option<Link>| self.rerouting.load(Relaxed);
             link = self.relinked.wait_while(link, away).unwrap_or_else(PoisonError::into_inner);
         }
         let Some(link) = link.as_mut().filter(|l| epoch == 0 || l.epoch == epoch) else { return Ok(false) };
@@ -382,13 +425,12 @@ impl Connection {
         let kind = fops.iter().rev().find(|f| f.kind().is_some()).or(fops.first()).map_or("NULL", Fop::name);
         let note = if self.detail.load(Relaxed) { note(&fops, payload.len()) } else { <_>::default() };
         let request = Request { id, fops };
-        let sender = Sender::new(&self.target.from, &self.target.to);
         if payload.len() > SMALL {
             link.flush()?;
-            sender.send(&mut link.stream, kind, note, &request, payload)?;
+            self.sender.send(&mut link.stream, kind, note, &request, payload)?;
             return Ok(true);
         }
-        sender.send(&mut link.later, kind, note, &request, payload)?;
+        self.sender.send(&mut link.later, kind, note, &request, payload)?;
         if gather.is_some() || link.later.len() > SMALL {
             link.flush()?;
         }
@@ -407,9 +449,8 @@ impl Connection {
             && let Ok(mut link) = self.link.try_lock()
             && let Some(link) = link.as_mut()
         {
-            let sender = Sender::new(&self.target.from, &self.target.to);
             let request = Request { id: 1, fops: vec![Fop::Ping] };
-            let _ = sender.send(&mut link.stream, "PING", <_>::default(), &request, &[]);
+            let _ = self.sender.send(&mut link.stream, "PING", <_>::default(), &request, &[]);
         }
     }
 }

@@ -39,18 +39,27 @@ impl Graph {
 }
 
 /// A directory is on every set, and each notes only the changes of its own names: what one set tells of it is completed by
-/// what the others do. Its times are the youngest.
-fn merged(graph: &Graph, place: usize, mut found: Found) -> Found {
+/// what the others do. Its times are the youngest. Mode and owner are those of the
+/// last change. Also tells whether one of them lacks it, or has another mode or owner.
+fn merged(graph: &Graph, place: usize, mut found: Found) -> (Found, bool, bool) {
     let others = graph.sets.iter().enumerate().filter(|(i, _)| *i != place);
-    for other in others.filter_map(|(_, set)| set.stat(found.inode.gfid).ok()) {
+    let others: Vec<_> = others.map(|(_, set)| set.stat(found.inode.gfid)).collect();
+    let lacking = others.iter().any(|other| matches!(other, Err(libc::ENOENT)));
+    let rights = |iatt: &Iatt| (iatt.mode, iatt.uid, iatt.gid);
+    let mut uneven = false;
+    for other in others.into_iter().flatten() {
         let (own, more) = (&mut found.inode.iatt, other.inode.iatt);
+        uneven |= rights(own) != rights(&more);
+        if more.ctime > own.ctime {
+            (own.mode, own.uid, own.gid) = rights(&more);
+        }
         own.mtime = own.mtime.max(more.mtime);
         own.ctime = own.ctime.max(more.ctime);
         own.atime = own.atime.max(more.atime);
         own.nlink = own.nlink.max(more.nlink);
         found.needs_heal |= other.needs_heal;
     }
-    found
+    (found, lacking, uneven)
 }
 
 /// A volume's tree.
@@ -147,7 +156,7 @@ impl Files {
         }
         let (place, found) = self.search(&graph, gfid)?;
         if found.inode.iatt.is_dir() {
-            return Ok(merged(&graph, place, found));
+            return Ok(merged(&graph, place, found).0);
         }
         self.known().places.insert(gfid, place);
         Ok(found)

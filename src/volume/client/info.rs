@@ -99,20 +99,6 @@ pub fn heal_info(volume: &Volume, source: &Source, machine: &str) -> io::Result<
     Ok(all)
 }
 
-/// How many inodes wait on each brick; `None`: it is not connected.
-///
-/// # Errors
-/// If no client can be made.
-pub fn heal_count(volume: &Volume, source: &Source, machine: &str) -> io::Result<Vec<Option<usize>>> {
-    let session = connect(volume, source, machine)?;
-    let graph = session.files.graph();
-    let replica = volume.replica.max(1);
-    let count = |n: usize| indexed(graph.sets.get(n / replica)?, n % replica).map(|all| all.len());
-    let all = (0..volume.bricks.len()).map(count).collect();
-    session.end();
-    Ok(all)
-}
-
 /// The inodes in a brick's indices.
 fn indexed(set: &Set, kid: usize) -> Option<BTreeSet<Gfid>> {
     let mut all = BTreeSet::new();

@@ -324,7 +324,7 @@ impl Mover {
         let xattrs = if iatt.is_file() { vec![(Bytes::from_static(LINKTO.as_bytes()), back.into())] } else { vec![] };
         let mode = if iatt.is_file() { super::files::LINKTO_MODE } else { iatt.mode };
         let (gfid, uid, gid, rdev, time) = (inode.gfid, iatt.uid, iatt.gid, iatt.rdev, iatt.mtime);
-        let node = Box::new(Node { gfid, mode, uid, gid, rdev, target: link, time, xattrs });
+        let node = Box::new(Node { gfid, mode, uid, gid, rdev, target: link, time, xattrs, umask: None });
         target.change_names(dir, name, &Fop::Make { parent: dir, name: name.clone(), node }).map(drop)
     }
 

@@ -11,7 +11,7 @@ use super::wire::{Answer, Call, Wire};
 use crate::volume::xattr::Time;
 
 /// How long messages for which nobody waits may wait for company.
-pub const COMPANY: Duration = Duration::from_millis(2);
+pub const COMPANY: Duration = Duration::from_millis(5);
 
 /// Tells that something was posted and must be flushed soon.
 #[derive(Debug, Default)]
@@ -84,11 +84,14 @@ impl Wire for Net {
         if calls.is_empty() {
             return vec![];
         }
+        let mut asked = Vec::with_capacity(calls.len());
         for (place, call) in calls.into_iter().enumerate() {
-            self.kids[call.kid].tell(&call.fops);
-            self.kids[call.kid].send(call.epoch, call.fops, payload, (&gather, place));
+            let kid = &*self.kids[call.kid];
+            kid.tell(&call.fops);
+            kid.send(call.epoch, call.fops, payload, (&gather, place));
+            asked.push(kid);
         }
-        gather.wait()
+        gather.wait(&asked)
     }
 
     fn post(&self, calls: Vec<Call>) {

@@ -28,6 +28,8 @@ pub struct Mount {
     pub subdir: Option<String>,
     /// `ro`.
     pub read_only: bool,
+    /// Whether everything is also found by its identity, below `.gfid`.
+    pub aux_gfid: bool,
     /// How long the kernel may believe figures.
     pub attribute: Duration,
     /// How long it may believe names.
@@ -68,11 +70,19 @@ pub fn mount(options: &Mount, ready: impl FnOnce()) -> io::Result<()> {
     let ttl = Ttl { attribute: options.attribute, entry: options.entry };
     let subdir = options.subdir.clone().filter(|d| !d.trim_matches('/').is_empty());
     let source = format!("{server}:/{}{}", volume.name, subdir.as_deref().unwrap_or_default());
-    let settings = MountOptions { point: point.clone(), source, read_only: options.read_only, subdir, ttl };
+    let settings = MountOptions {
+        point: point.clone(),
+        source,
+        read_only: options.read_only,
+        subdir,
+        aux_gfid: options.aux_gfid,
+        machine: options.machine.clone(),
+        ttl,
+    };
     let name = format!("mount:{}", point.display());
-    let begin = |news: std::sync::mpsc::Sender<Notice>| {
+    let begin = |notice: Box<dyn Fn(Notice) + Send>| {
         let who = ("fuse", "client", name.as_str());
-        let session = start(volume, &options.source, &options.machine, who, move |n| drop(news.send(n)))?;
+        let session = start(volume, &options.source, &options.machine, who, notice)?;
         session.wait_ready(Duration::from_secs(3));
         // Without enough bricks it is done by a later client.
         let _ = session.files.prepare();

@@ -12,6 +12,7 @@ use super::copies;
 use super::files::{Files, Graph};
 use super::manager::{self, Source};
 use super::net::{Bell, Net};
+use super::opens::Opens;
 use super::set::Set;
 use super::tale::{self, Teller};
 use crate::volume::definition::{Brick, Volume};
@@ -40,8 +41,8 @@ pub struct Options {
 /// What a client's owner may want to know at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// Somebody else changed an inode, or a name in a directory.
-    Changed(Gfid, Option<Blob>),
+    /// Somebody else changed an inode, or a name in a directory; whether the name came (it was not there before).
+    Changed(Gfid, Option<(Blob, bool)>),
     /// Somebody else removed the last name of a file; this brick keeps it for us until we close it.
     Gone(Gfid, usize),
     /// A lock of a process that was refused may be free now.
@@ -55,14 +56,14 @@ pub enum Notice {
         /// Whether enough of its set are up.
         usable: bool,
     },
-    /// The volume was changed.
-    Volume,
 }
 
 /// A client of one volume.
 pub struct Session {
     /// The tree.
     pub files: Files,
+    /// Which files are open here.
+    pub opens: Opens,
     options: Options,
     client: Gfid,
     /// Tells what requests do on their way.
@@ -94,7 +95,8 @@ struct Seat {
 }
 
 impl Session {
-    /// Connects to a volume's bricks, as they come. `notice` is called on a thread of its own.
+    /// Connects to a volume's bricks, as they come. `notice` is called on a thread of its own, which it must not hold up: others wait
+    /// until what they changed is heeded here.
     ///
     /// # Errors
     /// If no thread can be had.
@@ -108,8 +110,18 @@ impl Session {
         let empty = Graph { volume: volume.clone(), sets: vec![] };
         let (links, bell) = (Mutex::default(), Arc::new(Bell::default()));
         let (files, client, teller) = (Files::new(empty), Gfid::random(), Teller::new(reporter.clone()));
-        let session =
-            Arc::new(Self { files, options, client, teller, words, bell, links, retired: Mutex::default(), reporter });
+        let session = Arc::new(Self {
+            files,
+            opens: Opens::default(),
+            options,
+            client,
+            teller,
+            words,
+            bell,
+            links,
+            retired: Mutex::default(),
+            reporter,
+        });
         super::dump::remember(&session);
         session.take(volume)?;
         let (one, two, three) = (Arc::downgrade(&session), Arc::downgrade(&session), Arc::downgrade(&session));
@@ -118,6 +130,11 @@ impl Session {
         std::thread::Builder::new().name("words".into()).spawn(move || listen(&one, &heard, &notice))?;
         std::thread::Builder::new().name("janitor".into()).spawn(move || tidy(&two))?;
         Ok(session)
+    }
+
+    /// Who this client is.
+    pub fn client(&self) -> Gfid {
+        self.client
     }
 
     fn links(&self) -> MutexGuard<'_, Links> {
@@ -279,11 +296,16 @@ impl Session {
 
     /// Lets go of a file that one brick keeps for us ([`Notice::Gone`]).
     pub fn let_go(&self, gfid: Gfid, number: usize) {
+        self.say(number, Fop::Close { gfid });
+    }
+
+    /// Says something to one brick, without waiting.
+    fn say(&self, number: usize, fop: Fop) {
         let links = self.links();
-        let kept = links.by_brick.values().find(|(n, _)| *n == number).map(|(_, c)| c.clone());
+        let connection = links.by_brick.values().find(|(n, _)| *n == number).map(|(_, c)| c.clone());
         drop(links);
-        if let Some(connection) = kept {
-            connection.post(0, vec![Fop::Close { gfid }]);
+        if let Some(connection) = connection {
+            connection.post(0, vec![fop]);
             connection.flush();
         }
     }
@@ -324,13 +346,13 @@ impl Session {
                 seat.net.flush();
                 None
             }
-            Word::Gone(gfid) => {
+            Word::Gone(gfid, _) => {
                 self.files.forget(gfid);
                 Some(Notice::Gone(gfid, number))
             }
-            Word::Invalidate(gfid, name) => {
+            Word::Invalidate(gfid, name, _) => {
                 match &name {
-                    Some(name) => self.files.forget_name(gfid, name),
+                    Some((name, _)) => self.files.forget_name(gfid, name),
                     None => self.files.forget(gfid),
                 }
                 Some(Notice::Changed(gfid, name))
@@ -396,8 +418,12 @@ fn locate(session: &Weak<Session>, source: &Source, from: &str, brick: &Brick) -
 fn listen(session: &Weak<Session>, heard: &Receiver<(usize, Word)>, notice: &dyn Fn(Notice)) {
     while let Ok((number, word)) = heard.recv() {
         let Some(session) = session.upgrade() else { return };
+        let waited_for = word.number();
         if let Some(news) = session.hear(number, word) {
             notice(news);
+        }
+        if waited_for > 0 {
+            session.say(number, Fop::Heard { number: waited_for });
         }
     }
 }
@@ -428,6 +454,7 @@ fn tidy(session: &Weak<Session>) {
         if turn % 4 == 0 {
             let connections: Vec<_> = session.links().by_brick.values().map(|(_, c)| c.clone()).collect();
             connections.iter().for_each(|c| c.ping());
+            session.opens.tell(&session.files);
         }
     }
 }

@@ -50,6 +50,7 @@ impl Manager {
                 self.transact(Op { volume, change: Change::Set(options), force: false }).await
             }
             Ask::Volumes(name) => self.volumes(name.as_deref()),
+            Ask::Globals => Ok(Answer::Options(self.state().globals.clone())),
             Ask::Query(query) => self.collect(&query).await,
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::daemons::{BrickKey, key};
 use super::disk;
+use super::hooks;
 use super::op::{Change, DefragMode, Op, Removal};
 use super::server::Manager;
 use super::task::Task;
@@ -44,6 +45,7 @@ impl Manager {
             }
             Change::ReplaceBrick { new, .. } if new.peer == own => disk::stage_new_brick(new, op.force),
             Change::ResetBrick { new: Some(new), .. } if new.peer == own => disk::stage_new_brick(new, true),
+            Change::Set(options) => options.iter().try_for_each(|(key, value)| disk::stage_option(key, value)),
             Change::Start if !op.force => {
                 let volume = state.volume(&op.volume)?;
                 volume.bricks.iter().filter(local).try_for_each(|b| disk::check_brick(volume, b))
@@ -57,6 +59,15 @@ impl Manager {
     /// # Errors
     /// What failed, in GlusterFS's words.
     pub async fn commit(self: &Arc<Self>, op: &Op) -> Result<(), String> {
+        hooks::run(&self.place.state, op, "pre").await;
+        let outcome = self.carry_out(op).await;
+        if outcome.is_ok() {
+            hooks::run(&self.place.state, op, "post").await;
+        }
+        outcome
+    }
+
+    async fn carry_out(self: &Arc<Self>, op: &Op) -> Result<(), String> {
         if op.volume == "all" {
             return self.commit_globals(op).await;
         }

@@ -19,6 +19,7 @@ use super::process::{Process, Spec};
 use super::store;
 use crate::volume::definition::{Brick, Volume};
 use crate::volume::handshake::{FIRST_BRICK_PORT, SHD_VOLUME_ID};
+use crate::volume::volfile;
 
 /// How long a brick may take until it listens.
 const LISTENS: Duration = Duration::from_secs(10);
@@ -188,17 +189,18 @@ impl BrickFiles {
     }
 
     fn adopt(&self) -> Option<(Process, u16)> {
-        let process = Process::adopt(&self.pid, &["brick", "--path", &self.path])?;
-        let port = process.argument("--port")?.parse().ok()?;
+        let process = Process::adopt(&self.pid, &["--brick-name", &self.path])?;
+        let port = process.argument("--brick-port")?.parse().ok()?;
         Some((process, port))
     }
 
     fn spec(&self, place: &Place, volume: &Volume, brick: &Brick, port: u16) -> Spec {
-        let definition = definition_file(place, &volume.name);
         let mut args: Vec<OsString> =
-            ["brick", "--name", &brick.name(), "--path", &brick.path].map(OsString::from).into();
-        args.extend(["--bind".into(), place.ip.to_string().into(), "--port".into(), port.to_string().into()]);
-        args.extend(["--volume".into(), definition.into_os_string()]);
+            ["-s", &brick.host, "--volfile-id", &volfile::brick_id(volume, brick)].map(OsString::from).into();
+        args.extend(["-p".into(), self.pid.clone().into_os_string(), "--brick-name".into(), brick.path.clone().into()]);
+        args.extend(["-l".into(), self.log.clone().into_os_string(), "--process-name".into(), "brick".into()]);
+        args.extend(["--bind".into(), place.ip.to_string().into()]);
+        args.extend(["--brick-port".into(), port.to_string().into()]);
         Spec { name: "glusterfsd", args, log: self.log.clone(), pid_file: self.pid.clone() }
     }
 }

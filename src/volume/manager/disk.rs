@@ -56,6 +56,17 @@ fn make_directory(brick: &Brick, path: &Path) -> Result<(), String> {
     }
 }
 
+/// Sees whether what an option names is there.
+///
+/// # Errors
+/// Why not.
+pub fn stage_option(key: &str, value: &str) -> Result<(), String> {
+    match key {
+        "server.statedump-path" if !Path::new(value).is_dir() => Err(format!("Failed: {value} is not a directory")),
+        _ => Ok(()),
+    }
+}
+
 /// Makes a directory a brick of the volume.
 ///
 /// # Errors
@@ -98,22 +109,17 @@ pub fn volume_id(path: &Path) -> Option<Uuid> {
     Uuid::from_slice(&bytes).ok()
 }
 
-/// How many entries wait to be healed according to a brick's index.
+/// How many inodes accuse another copy, according to a brick's index. (What is only begun does not count, as in GlusterFS.)
 ///
 /// # Errors
 /// If the index cannot be read.
 pub fn heal_count(brick: &Brick) -> io::Result<usize> {
-    let indices = Path::new(&brick.path).join(".glusterfs/indices");
-    let mut waiting = std::collections::BTreeSet::new();
-    for kind in ["xattrop", "dirty"] {
-        let entries = match fs::read_dir(indices.join(kind)) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            entries => entries?,
-        };
-        let names = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
-        waiting.extend(names.filter(|name| name.parse::<Uuid>().is_ok()));
-    }
-    Ok(waiting.len())
+    let entries = match fs::read_dir(Path::new(&brick.path).join(".glusterfs/indices/xattrop")) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
+    let names = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
+    Ok(names.filter(|name| name.parse::<Uuid>().is_ok()).count())
 }
 
 /// What `volume status detail` tells of a brick's disk.
@@ -127,6 +133,7 @@ pub fn describe(path: &str) -> Option<Disk> {
         kind: text(|m| &m.kind),
         device: text(|m| &m.device),
         options: text(|m| &m.options),
+        block,
         free: stat.blocks_available() * block,
         total: stat.blocks() * block,
         inodes: stat.files(),
@@ -241,13 +248,13 @@ mod tests {
         assert!(check_brick(&other, &b).unwrap_err().starts_with("Volume id mismatch"));
     }
 
-    /// Both indices are counted, each entry once, and the base files are no entries.
+    /// Each entry of the index of accusations counts; its base file and what is only begun do not.
     #[test]
-    fn the_index_counts_each_entry_once() {
+    fn accusations_are_counted() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(heal_count(&brick(dir.path())).unwrap(), 0);
         for (kind, name) in
-            [("xattrop", Uuid::from_u128(1)), ("xattrop", Uuid::from_u128(2)), ("dirty", Uuid::from_u128(1))]
+            [("xattrop", Uuid::from_u128(1)), ("xattrop", Uuid::from_u128(2)), ("dirty", Uuid::from_u128(3))]
         {
             let folder = dir.path().join(".glusterfs/indices").join(kind);
             fs::create_dir_all(&folder).unwrap();

@@ -22,7 +22,7 @@ pub fn brick_file(brick: &Brick) -> String {
 /// The file `info`.
 pub fn info(volume: &Volume) -> String {
     let store_type = if volume.is_replicated() { 2 } else { 0 };
-    let (user, password) = credentials(volume.id);
+    let (user, password) = crate::volume::volfile::credentials(volume.id);
     let mut lines: Vec<(&str, String)> = vec![
         ("type", store_type.to_string()),
         ("count", volume.bricks.len().to_string()),
@@ -49,12 +49,6 @@ pub fn info(volume: &Volume) -> String {
     let named = lines.iter().map(|(k, v)| format!("{k}={v}\n")).collect::<String>();
     let bricks = volume.bricks.iter().enumerate().map(|(i, b)| format!("brick-{i}={}\n", brick_file(b)));
     named + &bricks.collect::<String>()
-}
-
-/// The name and password with which a pool member would log in to its bricks: derived from the volume's id.
-fn credentials(id: Uuid) -> (Uuid, Uuid) {
-    let derive = |salt: u64| Uuid::from_u64_pair(xxh64(id.as_bytes(), salt), xxh64(id.as_bytes(), salt + 1));
-    (derive(1), derive(3))
 }
 
 /// The file `bricks/HOST:-PATH`.

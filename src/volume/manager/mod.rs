@@ -9,11 +9,11 @@
 //! Read in this order:
 //!
 //! * pure: [`peer`], [`op`] (what may change, and what the definition is then), [`task`], [`state`] (what is allowed),
-//!   [`info`] and [`volfile`] (definitions as files), [`protocol`] (what is said);
-//! * [`hosts`], [`place`], [`store`], [`disk`], [`process`], [`daemons`], [`wire`]: hands and ears;
+//!   [`info`] (definitions as files), [`protocol`] (what is said);
+//! * [`hosts`], [`place`], [`store`], [`disk`], [`hooks`], [`process`], [`daemons`], [`wire`]: hands and ears;
 //! * [`server`] (the manager as a whole), [`pool`], [`transaction`], [`commit`], [`query`], [`clients`], [`command`].
 //!
-//! Left out: RDMA, TLS, brick multiplexing, snapshots, quota, geo-replication, hooks. Two managers that start opposite
+//! Left out: RDMA, TLS, brick multiplexing, snapshots, quota, geo-replication. Two managers that start opposite
 //! transactions on a volume at once may refuse each other; both then say so, and one asks again.
 
 pub mod clients;
@@ -22,6 +22,7 @@ pub mod commit;
 pub mod daemons;
 pub mod disk;
 pub mod history;
+mod hooks;
 pub mod hosts;
 pub mod info;
 pub mod op;
@@ -36,10 +37,9 @@ pub mod state;
 pub mod store;
 pub mod task;
 pub mod transaction;
-pub mod volfile;
 pub mod wire;
 
-pub use history::timestamp_of;
+pub use history::{format_time, timestamp_of};
 pub use place::{Place, ensure_manager};
 pub use server::Manager;
 

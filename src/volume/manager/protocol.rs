@@ -110,6 +110,10 @@ pub enum About {
     Task,
     /// How many entries wait to be healed, from the bricks' indices.
     HealCount,
+    /// Let the brick processes write down their state.
+    Statedump,
+    /// Let the brick processes begin new logs: all, or the one of this name.
+    Rotate(Option<String>),
     /// Ask the brick processes themselves.
     Bricks(BrickAsk),
     /// Let the self-heal daemon begin now; `true`: the whole tree.
@@ -169,6 +173,9 @@ pub struct Disk {
     pub device: String,
     /// `rw,relatime`.
     pub options: String,
+    /// Bytes of a block.
+    #[serde(default)]
+    pub block: u64,
     /// Bytes.
     pub free: u64,
     /// Bytes.
@@ -204,6 +211,8 @@ pub enum Ask {
     },
     /// One volume, or all.
     Volumes(Option<String>),
+    /// What was set for the whole pool.
+    Globals,
     /// What the servers know of a volume.
     Query(Query),
 }
@@ -226,6 +235,8 @@ pub enum Answer {
     },
     /// Volumes, sorted by name, with the pool's options in force.
     Volumes(Vec<Volume>),
+    /// Options, newest first.
+    Options(Vec<(String, String)>),
     /// What the servers reported, `localhost` first, and the volume.
     Reports(Box<Volume>, Vec<Report>),
 }

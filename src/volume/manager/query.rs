@@ -11,7 +11,7 @@ use super::server::{Manager, PATIENCE};
 use super::transaction::TIMED_OUT;
 use super::wire::CallError;
 use crate::volume::definition::{Brick, Status, Volume};
-use crate::volume::handshake::HealOrder;
+use crate::volume::handshake::{BrickAsk, HealOrder};
 use crate::volume::options;
 
 impl Manager {
@@ -48,6 +48,15 @@ impl Manager {
             }
             About::Scrub if volume.option("features.scrub") == Some("pause") => {
                 Err(format!("Scrub is in paused state for volume {name}: resume it first"))
+            }
+            About::Statedump if volume.status != Status::Started => {
+                Err(format!("Volume {name} is not in the started state"))
+            }
+            About::Rotate(_) if volume.status != Status::Started => {
+                Err(format!("Volume {name} needs to be started before log rotate."))
+            }
+            About::Rotate(Some(one)) if volume.bricks.iter().all(|b| b.name() != *one) => {
+                Err(format!("Incorrect brick {one} for volume {name}"))
             }
             _ if volume.status != Status::Started => Err(format!("Volume {name} is not started")),
             About::Heal(_) | About::HealCount if !volume.is_replicated() => {
@@ -89,10 +98,20 @@ impl Manager {
             About::HealCount if running.is_none() => Some(Err("Brick is not connected".into())),
             About::HealCount => Some(disk::heal_count(brick).map(serde_json::Value::from).map_err(|e| e.to_string())),
             About::Bricks(ask) => Some(self.ask_brick(volume, brick, ask).await),
+            About::Rotate(only) if only.as_ref().is_none_or(|one| *one == brick.name()) && running.is_some() => {
+                Some(self.ask_brick(volume, brick, &BrickAsk::Rotate).await)
+            }
+            About::Statedump => running.as_ref().map(|r| dump(r.process.pid)),
             _ => None,
         };
         let disk = matches!(about, About::Detail).then(|| disk::describe(&brick.path)).flatten();
         let (pid, port) = running.map_or((None, 0), |r| (Some(r.process.pid), r.port));
         BrickReport { index, pid, port, disk, value }
     }
+}
+
+/// Asks a process to write down its state.
+fn dump(pid: i32) -> Result<serde_json::Value, String> {
+    let sent = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGUSR1);
+    sent.map(|()| serde_json::Value::Null).map_err(|e| e.desc().to_owned())
 }

@@ -176,19 +176,11 @@ impl State {
     }
 
     fn judge_set(&self, name: &str, set: &[(String, String)], up: usize) -> Result<(), String> {
+        let volume = if name == "all" { None } else { Some(self.volume(name)?) };
         for (key, value) in set {
-            options::check(key, value).map_err(|refused| refused.to_string())?;
+            options::fits(volume, key, value).map_err(|refused| refused.to_string())?;
         }
-        if name == "all" {
-            let local = set.iter().find(|(key, _)| !GLOBAL.contains(&key.as_str()));
-            return local.map_or(Ok(()), |(key, _)| Err(format!("Option {key} is not a global option")));
-        }
-        let volume = self.volume(name)?;
-        if let Some((key, _)) = set.iter().find(|(key, _)| GLOBAL.contains(&key.as_str())) {
-            return Err(format!(
-                "{key} is a global option and cannot be set for a single volume; use `volume set all`"
-            ));
-        }
+        let Some(volume) = volume else { return Ok(()) };
         let quorum = set.iter().any(|(key, _)| key == "cluster.server-quorum-type");
         if quorum || self.has_quorum(volume, up) {
             return Ok(());
@@ -220,7 +212,7 @@ impl State {
         if arbiter > 0 && replica == old && volume.arbiter == 0 {
             return Err("Cannot convert replica 3 volume to arbiter volume.".into());
         }
-        let arbiter_of_two = old == 2 && replica == 3 && arbiter == 1;
+        let arbiter_of_two = matches!(old, 1 | 2) && replica == 3 && arbiter == 1;
         let grown = volume.arbiter > 0 && replica > old;
         if grown || (arbiter > volume.arbiter && !arbiter_of_two) {
             return Err("Increasing replica count for arbiter volumes is not supported.".into());
@@ -353,17 +345,6 @@ const SAME_SERVER: &str = "Multiple bricks of a replicate volume are present on 
 fn shares_a_server(set: &[Brick]) -> bool {
     set.iter().enumerate().any(|(i, b)| set[..i].iter().any(|other| other.peer == b.peer))
 }
-
-/// Options that belong to the pool, not to a volume.
-pub const GLOBAL: [&str; 7] = [
-    "cluster.server-quorum-ratio",
-    "cluster.op-version",
-    "cluster.brick-multiplex",
-    "cluster.max-bricks-per-process",
-    "cluster.enable-shared-storage",
-    "cluster.daemon-log-level",
-    "glusterd.vol_count_per_thread",
-];
 
 /// Whether a removal is neither committed nor stopped.
 fn undecided(volume: &Volume, task: &Task) -> bool {

@@ -21,7 +21,6 @@ use super::info;
 use super::peer::Peer;
 use super::state::State;
 use super::task::Task;
-use super::volfile;
 use crate::volume::definition::Volume;
 
 /// The folder, and the verbs to keep it true.
@@ -45,6 +44,7 @@ impl Store {
         state.peers.sort_by(|a, b| a.hostnames.cmp(&b.hostnames));
         state.globals = pairs(&store.read("options").unwrap_or_default());
         state.deleted = store.read("deleted").unwrap_or_default().lines().filter_map(|l| l.parse().ok()).collect();
+        super::hooks::prepare(dir);
         store.load_volumes(&mut state)?;
         store.write_groups()?;
         Ok((store, state))
@@ -90,7 +90,7 @@ impl Store {
         for (file, brick) in wanted.iter().zip(&volume.bricks) {
             self.write(&format!("{folder}/bricks/{file}"), &info::brick(volume, brick))?;
         }
-        for (file, text) in volfile::all(volume) {
+        for (file, text) in crate::volume::volfile::all(volume) {
             self.write(&format!("{folder}/{file}"), &text)?;
         }
         self.write(&format!("{folder}/cksum"), &info::cksum(volume))?;

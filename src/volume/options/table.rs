@@ -1,6 +1,9 @@
-//! One row an option: key, default, type of the value, and whether something here acts on it.
+//! One row an option, read from `assets/volume/options.tsv`: key, default, type of the value, the translator that it is for, and
+//! whether something here acts on it.
 
-use super::value::Check::{self, Bool, Int, OneOf, PercentOrSize, Size, Text, Time};
+use std::sync::LazyLock;
+
+use super::value::Check;
 
 /// What setting an option does here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +17,7 @@ pub enum Support {
 }
 
 /// An option.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// The key in full: `network.ping-timeout`.
     pub key: &'static str,
@@ -24,6 +27,12 @@ pub struct Row {
     pub check: Check,
     /// What setting it does.
     pub support: Support,
+    /// The translator that it is for: `protocol/client`.
+    pub translator: &'static str,
+    /// Its name there, if that is another one; `-`: it is not handed on as it is.
+    named: &'static str,
+    /// Whether the default is shown as if it had been set.
+    pub seems_set: bool,
 }
 
 impl Row {
@@ -36,229 +45,45 @@ impl Row {
     pub fn short(&self) -> &'static str {
         self.key.split_once('.').map_or(self.key, |(_, short)| short)
     }
+
+    /// Its name in its translator, by which a refusal calls it.
+    pub fn own(&self) -> &'static str {
+        if matches!(self.named, "=" | "-") { self.short() } else { self.named }
+    }
+
+    /// Whether its translator gets it as it was set.
+    pub fn is_handed_on(&self) -> bool {
+        self.named != "-"
+    }
+
+    fn parse(line: &'static str) -> Option<Self> {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [key, default, values, translator, named, support, rest @ ..] = &fields[..] else { return None };
+        let support = match *support {
+            "acts" => Support::Acts,
+            "kept" => Support::Kept,
+            _ => Support::Absent,
+        };
+        let check = Check::parse(values)?;
+        Some(Self { key, default, check, support, translator, named, seems_set: rest == ["set"] })
+    }
 }
 
-const LOG_LEVELS: &[&str] = &["DEBUG", "WARNING", "ERROR", "INFO", "CRITICAL", "NONE", "TRACE"];
+/// Every option that can be named, in GlusterFS's order. Defaults and bounds as of GlusterFS 10.3.
+pub static TABLE: LazyLock<Vec<Row>> = LazyLock::new(|| {
+    let lines = include_str!("../../../assets/volume/options.tsv").lines();
+    lines.filter(|line| !line.starts_with('#')).filter_map(Row::parse).collect()
+});
 
-const fn acts(key: &'static str, default: &'static str, check: Check) -> Row {
-    Row { key, default, check, support: Support::Acts }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No line of the file is lost: each that is no remark is a row.
+    #[test]
+    fn every_line_is_a_row() {
+        let lines = include_str!("../../../assets/volume/options.tsv").lines().filter(|l| !l.starts_with('#'));
+        let keys: Vec<&str> = lines.filter_map(|l| l.split('\t').next()).collect();
+        assert_eq!(TABLE.iter().map(|row| row.key).collect::<Vec<_>>(), keys);
+    }
 }
-
-const fn kept(key: &'static str, default: &'static str, check: Check) -> Row {
-    Row { key, default, check, support: Support::Kept }
-}
-
-const fn gone(key: &'static str, default: &'static str, check: Check) -> Row {
-    Row { key, default, check, support: Support::Absent }
-}
-
-/// Every option that can be named, sorted by key. Defaults and bounds as of GlusterFS 10.
-pub const TABLE: &[Row] = &[
-    kept("auth.allow", "*", Text),
-    kept("auth.reject", "(null)", Text),
-    gone("auth.ssl-allow", "*", Text),
-    gone("changelog.changelog", "off", Bool),
-    kept("client.event-threads", "2", Int(1, 1024)),
-    kept("client.keepalive-time", "20", Time(0, 1000)),
-    kept("client.send-gids", "on", Bool),
-    gone("client.ssl", "off", Bool),
-    kept("client.strict-locks", "off", Bool),
-    kept("client.tcp-user-timeout", "0", Time(0, 1013)),
-    kept("cluster.background-self-heal-count", "8", Int(0, 256)),
-    gone("cluster.brick-multiplex", "disable", Bool),
-    kept("cluster.choose-local", "true", Bool),
-    kept("cluster.consistent-metadata", "no", Bool),
-    kept("cluster.daemon-log-level", "INFO", Text),
-    kept("cluster.data-change-log", "on", Bool),
-    kept("cluster.data-self-heal", "off", Bool),
-    kept("cluster.data-self-heal-algorithm", "(null)", OneOf(&["diff", "full", "reset"])),
-    gone("cluster.dht-xattr-name", "trusted.glusterfs.dht", Text),
-    kept("cluster.eager-lock", "on", Bool),
-    gone("cluster.enable-shared-storage", "disable", Bool),
-    kept("cluster.ensure-durability", "on", Bool),
-    kept("cluster.entry-change-log", "on", Bool),
-    kept("cluster.entry-self-heal", "off", Bool),
-    kept("cluster.extra-hash-regex", "(null)", Text),
-    acts("cluster.favorite-child-policy", "none", OneOf(&["none", "size", "ctime", "mtime", "majority"])),
-    kept("cluster.force-migration", "off", Bool),
-    kept("cluster.full-lock", "yes", Bool),
-    kept("cluster.granular-entry-heal", "no", Bool),
-    acts("cluster.heal-timeout", "600", Time(5, 2147483647)),
-    kept("cluster.heal-wait-queue-length", "128", Int(0, 10000)),
-    gone("cluster.lock-migration", "off", Bool),
-    kept("cluster.locking-scheme", "full", OneOf(&["full", "granular"])),
-    kept("cluster.lookup-optimize", "on", Bool),
-    kept("cluster.lookup-unhashed", "on", OneOf(&["on", "off", "auto", "yes", "no", "enable", "disable"])),
-    gone("cluster.max-bricks-per-process", "250", Int(0, 10000)),
-    kept("cluster.metadata-change-log", "on", Bool),
-    kept("cluster.metadata-self-heal", "off", Bool),
-    acts("cluster.min-free-disk", "10%", PercentOrSize),
-    acts("cluster.min-free-inodes", "5%", PercentOrSize),
-    kept("cluster.op-version", "100000", Int(1, 100000)),
-    kept("cluster.optimistic-change-log", "on", Bool),
-    kept("cluster.post-op-delay-secs", "1", Int(0, 2147483647)),
-    acts("cluster.quorum-count", "(null)", Int(1, 2147483647)),
-    kept("cluster.quorum-reads", "no", Bool),
-    acts("cluster.quorum-type", "auto", OneOf(&["none", "auto", "fixed"])),
-    gone("cluster.randomize-hash-range-by-gfid", "off", Bool),
-    kept("cluster.read-hash-mode", "1", Int(0, 5)),
-    kept("cluster.read-subvolume", "(null)", Text),
-    kept("cluster.read-subvolume-index", "-1", Int(-1, 1024)),
-    kept("cluster.readdir-optimize", "off", Bool),
-    kept("cluster.rebal-throttle", "normal", OneOf(&["lazy", "normal", "aggressive"])),
-    kept("cluster.rebalance-stats", "off", Bool),
-    kept("cluster.rsync-hash-regex", "(null)", Text),
-    acts("cluster.self-heal-daemon", "on", Bool),
-    kept("cluster.self-heal-readdir-size", "1KB", Size),
-    kept("cluster.self-heal-window-size", "8", Int(1, 1024)),
-    acts("cluster.server-quorum-ratio", "51", PercentOrSize),
-    acts("cluster.server-quorum-type", "off", OneOf(&["none", "server", "off"])),
-    kept("cluster.shd-max-threads", "1", Int(1, 64)),
-    kept("cluster.shd-wait-qlength", "1024", Int(1, 655536)),
-    kept("cluster.subvols-per-directory", "(null)", Int(1, 1024)),
-    gone("cluster.switch-pattern", "(null)", Text),
-    kept("cluster.use-anonymous-inode", "yes", Bool),
-    acts("cluster.weighted-rebalance", "on", Bool),
-    kept("config.client-threads", "16", Int(1, 64)),
-    kept("config.memory-accounting", "on", Bool),
-    kept("config.transport", "tcp", OneOf(&["tcp"])),
-    kept("ctime.noatime", "on", Bool),
-    gone("debug.delay-gen", "off", Text),
-    gone("debug.error-gen", "off", Text),
-    gone("debug.trace", "off", Text),
-    kept("diagnostics.brick-log-level", "INFO", OneOf(LOG_LEVELS)),
-    kept("diagnostics.brick-sys-log-level", "CRITICAL", OneOf(LOG_LEVELS)),
-    kept("diagnostics.client-log-level", "INFO", OneOf(LOG_LEVELS)),
-    kept("diagnostics.client-sys-log-level", "CRITICAL", OneOf(LOG_LEVELS)),
-    acts("diagnostics.count-fop-hits", "off", Bool),
-    kept("diagnostics.dump-fd-stats", "off", Bool),
-    kept("diagnostics.latency-measurement", "off", Bool),
-    kept("diagnostics.stats-dump-interval", "0", Int(0, 3600)),
-    gone("disperse.eager-lock", "on", Bool),
-    gone("disperse.self-heal-window-size", "32", Int(1, 1024)),
-    gone("disperse.shd-max-threads", "1", Int(1, 64)),
-    kept("features.acl", "enable", Bool),
-    gone("features.barrier", "disable", Bool),
-    gone("features.bitrot", "disable", Bool),
-    kept("features.cache-invalidation", "off", Bool),
-    kept("features.cache-invalidation-timeout", "60", Time(60, 600)),
-    gone("features.cloudsync", "off", Bool),
-    kept("features.ctime", "on", Bool),
-    gone("features.default-soft-limit", "80%", Text),
-    kept("features.enforce-mandatory-lock", "off", Bool),
-    gone("features.inode-quota", "off", Bool),
-    kept("features.leases", "off", Bool),
-    gone("features.lock-heal", "off", Bool),
-    gone("features.quota", "off", Bool),
-    gone("features.quota-deem-statfs", "off", Bool),
-    gone("features.read-only", "off", Bool),
-    gone("features.sdfs", "off", Bool),
-    gone("features.scrub", "false", Text),
-    gone("features.scrub-freq", "biweekly", Text),
-    gone("features.scrub-throttle", "lazy", Text),
-    gone("features.shard", "off", Bool),
-    gone("features.shard-block-size", "64MB", Size),
-    gone("features.show-snapshot-directory", "off", Bool),
-    gone("features.snapshot-directory", ".snaps", Text),
-    gone("features.trash", "off", Bool),
-    gone("features.uss", "off", Bool),
-    gone("features.worm", "off", Bool),
-    gone("features.worm-file-level", "off", Bool),
-    gone("ganesha.enable", "off", Bool),
-    gone("geo-replication.indexing", "off", Bool),
-    kept("glusterd.vol_count_per_thread", "100", Int(1, 1000)),
-    kept("locks.mandatory-locking", "off", OneOf(&["off", "file", "forced", "optimal"])),
-    kept("locks.trace", "off", Bool),
-    gone("network.compression", "off", Bool),
-    kept("network.frame-timeout", "1800", Time(0, 86400)),
-    kept("network.inode-lru-limit", "16384", Int(0, 1048576)),
-    acts("network.ping-timeout", "42", Time(0, 1013)),
-    kept("network.remote-dio", "disable", Bool),
-    kept("network.tcp-window-size", "(null)", Size),
-    gone("nfs.disable", "on", Bool),
-    kept("performance.aggregate-size", "128KB", Size),
-    kept("performance.cache-capability-xattrs", "true", Bool),
-    kept("performance.cache-invalidation", "false", Bool),
-    kept("performance.cache-max-file-size", "0", Size),
-    kept("performance.cache-min-file-size", "0", Size),
-    kept("performance.cache-priority", "", Text),
-    kept("performance.cache-refresh-timeout", "1", Time(0, 60)),
-    kept("performance.cache-samba-metadata", "false", Bool),
-    kept("performance.cache-size", "32MB", Size),
-    kept("performance.cache-swift-metadata", "false", Bool),
-    kept("performance.client-io-threads", "on", Bool),
-    kept("performance.enable-least-priority", "on", Bool),
-    kept("performance.flush-behind", "on", Bool),
-    kept("performance.global-cache-invalidation", "true", Bool),
-    kept("performance.high-prio-threads", "16", Int(1, 64)),
-    kept("performance.io-cache", "off", Bool),
-    kept("performance.io-cache-size", "32MB", Size),
-    kept("performance.io-thread-count", "16", Int(1, 64)),
-    kept("performance.lazy-open", "yes", Bool),
-    kept("performance.least-prio-threads", "1", Int(1, 64)),
-    kept("performance.low-prio-threads", "16", Int(1, 64)),
-    kept("performance.md-cache-statfs", "off", Bool),
-    kept("performance.md-cache-timeout", "1", Time(0, 600)),
-    kept("performance.nl-cache", "off", Bool),
-    kept("performance.nl-cache-limit", "10MB", Size),
-    kept("performance.nl-cache-positive-entry", "false", Bool),
-    kept("performance.nl-cache-timeout", "60", Time(0, 600)),
-    kept("performance.normal-prio-threads", "16", Int(1, 64)),
-    kept("performance.open-behind", "on", Bool),
-    kept("performance.parallel-readdir", "off", Bool),
-    kept("performance.quick-read", "on", Bool),
-    kept("performance.quick-read-cache-size", "128MB", Size),
-    kept("performance.quick-read-cache-timeout", "1", Time(1, 600)),
-    kept("performance.rda-cache-limit", "10MB", Size),
-    kept("performance.rda-request-size", "131072", Size),
-    kept("performance.read-after-open", "yes", Bool),
-    kept("performance.read-ahead", "off", Bool),
-    kept("performance.read-ahead-page-count", "4", Int(1, 16)),
-    kept("performance.readdir-ahead", "off", Bool),
-    kept("performance.resync-failed-syncs-after-fsync", "off", Bool),
-    kept("performance.stat-prefetch", "on", Bool),
-    kept("performance.strict-o-direct", "off", Bool),
-    kept("performance.strict-write-ordering", "off", Bool),
-    kept("performance.write-behind", "on", Bool),
-    kept("performance.write-behind-trickling-writes", "on", Bool),
-    kept("performance.write-behind-window-size", "1MB", Size),
-    kept("performance.xattr-cache-list", "", Text),
-    kept("rebalance.ensure-durability", "on", Bool),
-    kept("server.all-squash", "off", Bool),
-    kept("server.allow-insecure", "on", Bool),
-    kept("server.anongid", "65534", Int(0, 4294967295)),
-    kept("server.anonuid", "65534", Int(0, 4294967295)),
-    kept("server.dynamic-auth", "on", Bool),
-    kept("server.event-threads", "2", Int(1, 1024)),
-    kept("server.gid-timeout", "300", Time(0, 86400)),
-    kept("server.keepalive-time", "20", Time(0, 1000)),
-    kept("server.manage-gids", "off", Bool),
-    kept("server.outstanding-rpc-limit", "64", Int(0, 65536)),
-    kept("server.root-squash", "off", Bool),
-    gone("server.ssl", "off", Bool),
-    kept("server.statedump-path", "/var/run/gluster", Text),
-    kept("server.tcp-user-timeout", "42", Time(0, 1013)),
-    kept("storage.batch-fsync-delay-usec", "0", Int(0, 1000000)),
-    kept(
-        "storage.batch-fsync-mode",
-        "reverse-fsync",
-        OneOf(&["none", "syncfs", "syncfs-single-fsync", "syncfs-reverse-fsync", "reverse-fsync"]),
-    ),
-    kept("storage.build-pgfid", "off", Bool),
-    kept("storage.fips-mode-rchecksum", "off", Bool),
-    kept("storage.gfid2path", "on", Bool),
-    acts("storage.health-check-interval", "30", Time(0, 86400)),
-    kept("storage.health-check-timeout", "20", Time(0, 86400)),
-    gone("storage.linux-aio", "off", Bool),
-    gone("storage.linux-io_uring", "off", Bool),
-    kept("storage.max-hardlinks", "100", Int(0, 4294967295)),
-    kept("storage.node-uuid-pathinfo", "off", Bool),
-    kept("storage.owner-gid", "-1", Int(-1, 4294967295)),
-    kept("storage.owner-uid", "-1", Int(-1, 4294967295)),
-    kept("storage.reserve", "1", PercentOrSize),
-    acts("terrarium.heal-majority", "off", Bool),
-    acts("terrarium.restart-bricks", "off", Bool),
-    kept("transport.address-family", "inet", OneOf(&["inet", "inet6"])),
-    kept("transport.keepalive", "1", Int(0, 1)),
-    kept("transport.listen-backlog", "1024", Int(0, 65536)),
-];

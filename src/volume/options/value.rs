@@ -1,58 +1,109 @@
 //! The types of option values, and how GlusterFS writes them.
 
 /// What values an option takes.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Check {
-    /// on/off, yes/no, true/false, enable/disable, 1/0.
+    /// on/off, yes/no, true/false, enable/disable, 1/0; judged by the translator that gets it.
     Bool,
+    /// The same, judged by the manager.
+    OwnBool,
+    /// The same: whether a translator is there.
+    Switch,
     /// A whole number within bounds.
     Int(i64, i64),
     /// A time in seconds (`42`, `10min`) within bounds.
     Time(u64, u64),
-    /// A number of bytes (`64MB`).
-    Size,
-    /// A percentage (`10%`) or a number of bytes.
+    /// A number of bytes (`64MB`) within bounds.
+    Size(u64, u64),
+    /// A percentage (`10%`).
+    Percent,
+    /// A percentage or a number of bytes.
     PercentOrSize,
     /// One of these words.
-    OneOf(&'static [&'static str]),
+    OneOf(Vec<&'static str>),
     /// Anything.
     Text,
 }
 
 impl Check {
-    /// Whether `value` fits; `option` is the key without its section.
+    /// As the table writes it: `int 0 5`, `time - 86400`, `one-of none auto fixed`.
+    pub fn parse(text: &'static str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let kind = words.next()?;
+        let words: Vec<&str> = words.collect();
+        let bound = |at: usize| words.get(at).and_then(|w| w.parse::<u64>().ok());
+        let (low, high) = (bound(0).unwrap_or(0), bound(1).unwrap_or(u64::MAX));
+        let whole = |at: usize, otherwise: i64| words.get(at).and_then(|w| w.parse().ok()).unwrap_or(otherwise);
+        Some(match kind {
+            "bool" => Self::Bool,
+            "own-bool" => Self::OwnBool,
+            "switch" => Self::Switch,
+            "int" => Self::Int(whole(0, i64::MIN), whole(1, i64::MAX)),
+            "time" => Self::Time(low, high),
+            "size" => Self::Size(low, high),
+            "percent" => Self::Percent,
+            "percent-or-size" => Self::PercentOrSize,
+            "one-of" => Self::OneOf(words),
+            "text" => Self::Text,
+            _ => return None,
+        })
+    }
+
+    /// Whether `value` fits the option `key`, which its translator calls `own`.
     ///
     /// # Errors
     /// The sentence with which GlusterFS refuses it.
-    pub fn accepts(self, option: &str, value: &str) -> Result<(), String> {
+    pub fn accepts(&self, key: &str, own: &str, value: &str) -> Result<(), String> {
+        let is_bool = boolean(value).is_some();
+        let no_number = || format!("invalid number format \"{value}\" in option \"{own}\"");
+        let misread = |what: &str| format!("invalid {what} format \"{value}\" in \"option {own}\"");
+        let outside = |read: &dyn std::fmt::Display, low: &dyn std::fmt::Display, high: &dyn std::fmt::Display| {
+            format!("'{read}' in 'option {own} {value}' is out of range [{low} - {high}]")
+        };
         let (good, otherwise) = match self {
             Self::Text => (true, String::new()),
-            Self::Bool => (boolean(value).is_some(), "Error, Validation Failed".into()),
-            Self::Int(low, high) => match value.parse::<i64>() {
-                Ok(n) => ((low..=high).contains(&n), out_of_range(option, value, low, high)),
-                Err(_) => (false, format!("invalid number format \"{value}\" in option \"{option}\"")),
+            Self::Bool => (is_bool, format!("option {own} {value}: '{value}' is not a valid boolean value")),
+            Self::OwnBool => {
+                (is_bool, format!("{value} is not a valid boolean value. {key} expects a valid boolean value."))
+            }
+            Self::Switch => (is_bool, "Error, Validation Failed".into()),
+            Self::Int(low, high) => match whole(value) {
+                None => (false, no_number()),
+                Some(n) if n < *low && *high == i64::MAX => {
+                    (false, format!("'{value}' in 'option {own} {value}' is smaller than minimum value '{low}'"))
+                }
+                Some(n) => ((*low..=*high).contains(&n), outside(&value, low, high)),
             },
             Self::Time(low, high) => match seconds(value) {
-                Some(n) => ((low..=high).contains(&n), out_of_range(option, value, low, high)),
-                None => (false, format!("invalid time format \"{value}\" in \"option {option}\"")),
+                None => (false, misread("time")),
+                Some(n) => ((*low..=*high).contains(&n), outside(&n, low, high)),
             },
-            Self::Size => (size(value).is_some(), format!("invalid number format \"{value}\" in option \"{option}\"")),
-            Self::PercentOrSize => {
-                let otherwise = format!("invalid number format \"{value}\" in option \"{option}\"");
-                (percent(value).is_some() || size(value).is_some(), otherwise)
-            }
-            Self::OneOf(words) => (words.contains(&value), not_one_of(option, value, words)),
+            Self::Size(low, high) => match size(value) {
+                None => (false, no_number()),
+                Some(n) => ((*low..=*high).contains(&n), outside(&n, low, high)),
+            },
+            Self::Percent => match value.trim_end_matches('%').parse::<f64>().ok().filter(|n| *n >= 0.0) {
+                None => (false, misread("percent")),
+                Some(n) => (n <= 100.0, outside(&format!("{n:.6}"), &0, &100)),
+            },
+            Self::PercentOrSize => (percent(value).is_some() || size(value).is_some(), misread("number")),
+            Self::OneOf(words) => (words.contains(&value), not_one_of(own, value, words)),
         };
         good.then_some(()).ok_or(otherwise)
     }
 }
 
-fn out_of_range(option: &str, value: &str, low: impl std::fmt::Display, high: impl std::fmt::Display) -> String {
-    format!("'{value}' in 'option {option} {value}' is out of range [{low} - {high}]")
-}
-
 fn not_one_of(option: &str, value: &str, words: &[&str]) -> String {
     format!("option {option} {value}: '{value}' is not valid (possible options are {}.)", words.join(", "))
+}
+
+/// A whole number as C reads it: `42`, `-1`, `0777`, `0x1f`.
+fn whole(value: &str) -> Option<i64> {
+    match value.as_bytes() {
+        [b'0', b'x' | b'X', ..] => i64::from_str_radix(&value[2..], 16).ok(),
+        [b'0', _, ..] => i64::from_str_radix(value, 8).ok(),
+        _ => value.parse().ok(),
+    }
 }
 
 /// A boolean as GlusterFS reads it, in any case.

@@ -36,6 +36,10 @@ pub struct Node {
     pub time: Time,
     /// Attributes that it begins with.
     pub xattrs: Vec<(Blob, Blob)>,
+    /// What a program that makes it does not want it to have of the mode (umask(2)), unless the directory hands down a list of its
+    /// own. `None`: it is made as it is, by somebody who gives it everything.
+    #[serde(default)]
+    pub umask: Option<u32>,
 }
 
 /// What to change of an inode; `None`: leave it.

@@ -222,6 +222,13 @@ pub enum Fop {
         /// The file.
         gfid: Gfid,
     },
+    /// The caller heeds what it was told ([`ToClient::Invalidate`]). Gives [`Reply::Done`].
+    ///
+    /// [`ToClient::Invalidate`]: super::ToClient::Invalidate
+    Heard {
+        /// The number that came with it.
+        number: u64,
+    },
     /// Adds to counters. Gives [`Reply::Counters`]: the sums.
     Xattrop(Xattrop),
     /// Takes a lock. Gives [`Reply::Done`], later if it must wait; EAGAIN if it must not.
@@ -290,6 +297,15 @@ pub enum Fop {
         /// The name.
         name: Blob,
     },
+    /// A file was opened so many times since the last word of it, and so many descriptors are open here now. Gives [`Reply::Done`].
+    Opened {
+        /// The file.
+        gfid: Gfid,
+        /// How often it was opened.
+        times: u64,
+        /// How many descriptors are open.
+        now: u64,
+    },
     /// Which gfids exist on this brick, next after one given. Gives [`Reply::Gfids`]. For a full crawl.
     Crawl {
         /// The last one seen; `None` at first.
@@ -298,6 +314,18 @@ pub enum Fop {
 }
 
 impl Fop {
+    /// Whether it changes what programs see in the file system; counters and locks are none of that.
+    pub fn changes(&self) -> bool {
+        use Fop::{Fallocate, Link, Make, Removexattr, Rename, Rmdir, Setattr, Setxattr, Truncate, Unlink, Write};
+        match self {
+            Write { .. } | Truncate { .. } | Fallocate { .. } | Setattr { .. } | Removexattr { .. } => true,
+            Make { .. } | Link { .. } | Unlink { .. } | Rmdir { .. } | Rename { .. } => true,
+            // A mount that finds a directory without its ranges writes them.
+            Setxattr { key, .. } => !key.starts_with(b"trusted.glusterfs."),
+            _ => false,
+        }
+    }
+
     /// Its name in GlusterFS's style, for counters and the wire.
     pub fn name(&self) -> &'static str {
         match self {
@@ -331,13 +359,31 @@ impl Fop {
             Self::Seek { .. } => "SEEK",
             Self::Statfs => "STATFS",
             Self::Close { .. } => "RELEASE",
+            Self::Heard { .. } => "HEARD",
             Self::Xattrop(_) => "XATTROP",
             Self::Lock { lock, .. } | Self::Unlock { lock } if lock.domain == Domain::Entry => "ENTRYLK",
             Self::Lock { .. } | Self::Unlock { .. } => "INODELK",
             Self::Hold { .. } | Self::Holder { .. } => "LK",
+            Self::Opened { .. } => "OPEN",
             Self::Index { .. } | Self::EntryChanges { .. } | Self::Crawl { .. } => "READDIR",
             Self::EntryChangeDone { .. } => "UNLINK",
             Self::Checksum { .. } => "RCHECKSUM",
+        }
+    }
+
+    /// Inodes with which the brick has something under way after it, until the lock under which it was done goes back.
+    pub fn under_way(&self) -> [Option<Gfid>; 2] {
+        match self {
+            Self::Write { gfid, .. } | Self::Truncate { gfid, .. } | Self::Fallocate { gfid, .. } => {
+                [Some(*gfid), None]
+            }
+            Self::Xattrop(op) => [Some(op.gfid), None],
+            Self::Make { parent, node, .. } => [Some(*parent), Some(node.gfid)],
+            Self::Link { parent, .. } | Self::Unlink { parent, .. } | Self::Rmdir { parent, .. } => {
+                [Some(*parent), None]
+            }
+            Self::Rename { parent, to, .. } => [Some(*parent), Some(*to)],
+            _ => [None, None],
         }
     }
 

@@ -54,14 +54,18 @@ pub enum ToClient {
     Invalidate {
         /// The file; for a changed name: its directory.
         gfid: Gfid,
-        /// The name that came, went or changed.
-        name: Option<Blob>,
+        /// The name that came, went or changed, and whether it came: it was not there before.
+        name: Option<(Blob, bool)>,
+        /// Say [`Fop::Heard`] with this number: somebody waits for it. 0: nobody does.
+        heard: u64,
     },
     /// Somebody else removed the last name of a file that this client has looked at. It is kept, as if this client had
     /// removed it with `keep`: say [`Fop::Close`] when you do not have it open (any more).
     Gone {
         /// The file.
         gfid: Gfid,
+        /// As of [`ToClient::Invalidate`].
+        heard: u64,
     },
     /// A lock of a process that this client was refused may be free now.
     Freed {

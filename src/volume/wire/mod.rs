@@ -67,16 +67,32 @@ const HEAD: usize = 512;
 pub fn read_frame(stream: &mut impl BufRead) -> io::Result<Frame> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
-    let length = u32::from_be_bytes(length) as usize;
-    if length > MAX_FRAME {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes")));
-    }
+    let length = frame_length(&length)?;
     let mut raw = Vec::with_capacity(length);
     stream.take(length as u64).read_to_end(&mut raw)?;
     if raw.len() < length {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let raw = Bytes::from(raw);
+    frame(raw.into())
+}
+
+/// How long a frame is, by its first four bytes.
+///
+/// # Errors
+/// `InvalidData` if it is too large.
+pub fn frame_length(head: &[u8]) -> io::Result<usize> {
+    let length = head.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+    if length > MAX_FRAME {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes")));
+    }
+    Ok(length)
+}
+
+/// A frame by what follows its length.
+///
+/// # Errors
+/// `InvalidData` if it is no envelope.
+pub fn frame(raw: Bytes) -> io::Result<Frame> {
     let envelope: EnvelopeRef<'_> =
         rmp_serde::from_slice(&raw).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
     Ok(Frame { id: envelope.id.to_string(), kind: envelope.kind.to_string(), body: raw.slice_ref(envelope.body) })

@@ -65,7 +65,9 @@ impl Store {
 
     fn data_changed(&self, gfid: Gfid, time: Option<Time>) -> Result<Iatt> {
         let place = self.opened(gfid)?;
-        self.set_times(gfid, &place, None, time, time)?;
+        if let Some(time) = time {
+            self.changed_at(gfid, &place, time)?;
+        }
         self.iatt(gfid, &place)
     }
 
@@ -79,6 +81,7 @@ impl Store {
 
     /// What was written is on the disk.
     pub(in crate::volume::brick) fn fsync(&self, gfid: Gfid, data: bool) -> Result<()> {
+        self.settle(gfid)?;
         match self.file(gfid) {
             Ok(file) => sys::sync(file.as_raw_fd(), data),
             Err(libc::EISDIR) => sys::sync(self.dir(gfid)?.as_raw_fd(), data),

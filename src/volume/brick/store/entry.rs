@@ -2,8 +2,11 @@
 
 use std::os::fd::AsRawFd;
 
+use bytes::Bytes;
+
 use super::paths::Place;
 use super::{PRIVATE, Removed, Store, allow, held};
+use crate::volume::acl;
 use crate::volume::brick::sys::{self, Result};
 use crate::volume::gfid::Gfid;
 use crate::volume::rpc::{Entry, Iatt, Inode, Node};
@@ -16,7 +19,9 @@ impl Store {
     /// Makes something new under a name. If the gfid exists already, a file gets the name as a further link and a
     /// directory moves there: so healing can repeat what a copy missed without knowing which of the two it was.
     pub(in crate::volume::brick) fn make(&self, parent: Gfid, name: &[u8], node: &Node) -> Result<Inode> {
+        self.bury(node.gfid)?;
         let place = self.entry(parent, name)?;
+        let node = &self.inheriting(&place, node);
         let made = match node.mode & libc::S_IFMT {
             libc::S_IFDIR => self.make_dir(parent, name, &place, node)?,
             libc::S_IFREG => self.make_file(parent, name, &place, node)?,
@@ -24,6 +29,25 @@ impl Store {
         };
         self.touch_dir(parent, node.time)?;
         Ok(made)
+    }
+
+    /// What is to be made, with what its directory hands down to it.
+    fn inheriting(&self, place: &Place, node: &Node) -> Node {
+        let mut node = node.clone();
+        let Some(umask) = node.umask.filter(|_| node.mode & libc::S_IFMT != libc::S_IFLNK) else { return node };
+        let handed = sys::get_xattr_fd(place.dir(), acl::HANDED_DOWN).ok();
+        match handed.as_deref().and_then(|list| Some((list, acl::inherit(list, node.mode)?))) {
+            None => node.mode &= !umask,
+            Some((list, (mode, access))) => {
+                node.mode = mode;
+                let key = |key: &'static str| Bytes::from_static(key.as_bytes());
+                node.xattrs.extend(access.map(|access| (key(acl::ACCESS), access.into())));
+                if node.mode & libc::S_IFMT == libc::S_IFDIR {
+                    node.xattrs.push((key(acl::DEFAULT), Bytes::copy_from_slice(list)));
+                }
+            }
+        }
+        node
     }
 
     fn make_dir(&self, parent: Gfid, name: &[u8], place: &Place, node: &Node) -> Result<Inode> {
@@ -53,15 +77,15 @@ impl Store {
 
     /// A file is made at its handle and linked to its name when it is complete.
     fn make_file(&self, parent: Gfid, name: &[u8], place: &Place, node: &Node) -> Result<Inode> {
-        let handle = self.below(&node.gfid.handle())?;
+        let mut handle = self.handle(node.gfid)?;
         let is_kept = held(&self.kept).contains(&node.gfid);
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
-        let create = || sys::open_at(handle.dir(), &handle.name, flags, node.mode & 0o7777);
-        let opened = match if is_kept { Err(libc::EEXIST) } else { create() } {
+        let create = |handle: &Place| sys::open_at(handle.dir(), &handle.name, flags, node.mode & 0o7777);
+        let opened = match if is_kept { Err(libc::EEXIST) } else { create(&handle) } {
             Err(libc::EEXIST) => return self.name_again(parent, name, place, node.gfid),
             Err(libc::ENOENT) => {
-                self.ensure_handle_dirs(node.gfid)?;
-                create()?
+                handle = self.ensure_handle_dirs(node.gfid)?;
+                create(&handle)?
             }
             other => other?,
         };
@@ -72,6 +96,7 @@ impl Store {
         });
         if let Err(errno) = dressed {
             let _ = sys::unlink_at(file.dir(), &file.name, false);
+            held(&self.flights).forget(node.gfid);
             self.forget(node.gfid);
             return Err(errno);
         }
@@ -93,11 +118,11 @@ impl Store {
 
     /// A symbolic link or a special file, made like a file.
     fn make_other(&self, parent: Gfid, name: &[u8], place: &Place, node: &Node) -> Result<Inode> {
-        let handle = self.below(&node.gfid.handle())?;
+        let mut handle = self.handle(node.gfid)?;
         match self.make_at(&handle, node) {
             Err(libc::EEXIST) => return self.name_again(parent, name, place, node.gfid),
             Err(libc::ENOENT) => {
-                self.ensure_handle_dirs(node.gfid)?;
+                handle = self.ensure_handle_dirs(node.gfid)?;
                 self.make_at(&handle, node)?;
             }
             other => other?,
@@ -126,9 +151,7 @@ impl Store {
     fn dress(&self, place: &Place, node: &Node, dir: &libc::stat) -> Result<()> {
         let inherits = dir.st_mode & libc::S_ISGID != 0;
         let gid = if inherits { dir.st_gid } else { node.gid };
-        // SAFETY: these cannot fail.
-        let own = unsafe { (libc::geteuid(), libc::getegid()) };
-        if (node.uid, gid) != own {
+        if (node.uid, gid) != self.owner {
             place.chown(node.uid, gid)?;
         }
         let kind = node.mode & libc::S_IFMT;
@@ -137,7 +160,10 @@ impl Store {
             place.chmod((node.mode & 0o7777) | hands_down)?;
         }
         self.raw_set(place, xattr::GFID, &node.gfid.0)?;
-        self.write_mdata(node.gfid, place, Mdata::at(node.time))?;
+        match kind {
+            libc::S_IFREG => self.keep_times(node.gfid, place, Mdata::at(node.time))?,
+            _ => self.write_mdata(node.gfid, place, Mdata::at(node.time))?,
+        }
         for (key, value) in &node.xattrs {
             match place.set_attribute(&self.key(key)?, value) {
                 Err(libc::EPERM | libc::EOPNOTSUPP) if kind != libc::S_IFREG && kind != libc::S_IFDIR => {}
@@ -161,17 +187,17 @@ impl Store {
 
     /// Makes sure that a file has its handle.
     fn restore_handle(&self, gfid: Gfid, place: &Place) -> Result<()> {
-        let handle = self.below(&gfid.handle())?;
-        if handle.stat().is_ok() {
+        self.bury(gfid)?;
+        if self.handle(gfid)?.stat().is_ok() {
             return Ok(());
         }
-        self.ensure_handle_dirs(gfid)?;
+        let handle = self.ensure_handle_dirs(gfid)?;
         allow(sys::link_at(place.dir(), &place.name, handle.dir(), &handle.name), libc::EEXIST)
     }
 
     /// Lets a directory's handle tell where it is now.
     fn point_handle(&self, gfid: Gfid, parent: Gfid, name: &[u8]) -> Result<()> {
-        let handle = self.below(&gfid.handle())?;
+        let handle = self.handle(gfid)?;
         allow(sys::unlink_at(handle.dir(), &handle.name, false), libc::ENOENT)?;
         self.forget(gfid);
         sys::symlink_at(&sys::cstr(Gfid::target(parent, name))?, handle.dir(), &handle.name)
@@ -180,12 +206,13 @@ impl Store {
     /// Records a name of a file at the file.
     fn note_name(&self, place: &Place, parent: Gfid, name: &[u8]) -> Result<()> {
         let (key, value) = xattr::gfid2path(parent, name);
-        self.raw_set(place, &key, &value)
+        // A file may have more names than there is room for in its attributes; one of them is enough to find it by.
+        allow(self.raw_set(place, &key, &value), libc::ENOSPC)
     }
 
     fn drop_name(&self, place: &Place, parent: Gfid, name: &[u8]) {
         let key = self.key(xattr::gfid2path(parent, name).0.as_bytes());
-        let _ = key.and_then(|key| sys::remove_xattr(&place.path, &key));
+        let _ = key.and_then(|key| sys::remove_xattr_at(place.dir(), &place.name, &key));
     }
 
     /// Another name for a file; nothing happens if the name is this file already.
@@ -194,12 +221,32 @@ impl Store {
         match new.stat() {
             Ok(stat) if self.gfid_at(&new, &stat) == Some(gfid) => {}
             Ok(_) => return Err(libc::EEXIST),
+            Err(_) if self.has_all_links(&old.stat()?) => return Err(libc::EMLINK),
             Err(_) => sys::link_at(old.dir(), &old.name, new.dir(), &new.name)?,
         }
         self.note_name(&new, parent, name)?;
         self.set_times(gfid, &new, None, None, Some(time))?;
         self.touch_dir(parent, time)?;
         self.describe(&new, &new.stat()?, gfid)
+    }
+
+    /// Whether a file has as many names as `storage.max-hardlinks` allows; its handle is none of them.
+    fn has_all_links(&self, stat: &libc::stat) -> bool {
+        let most = self.most_links.load(std::sync::atomic::Ordering::Relaxed);
+        most > 0 && stat.st_nlink > u64::from(most)
+    }
+
+    /// How many names a file may have; 0: as many as the file system allows.
+    pub(in crate::volume::brick) fn allow_links(&self, most: u32) {
+        self.most_links.store(most, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// The root directory belongs to these from now on (`storage.owner-uid`, `storage.owner-gid`).
+    pub(in crate::volume::brick) fn own(&self, uid: Option<u32>, gid: Option<u32>) {
+        if uid.or(gid).is_some() {
+            // Who may not give files away leaves it as it is.
+            let _ = std::os::unix::fs::chown(self.path(), uid, gid);
+        }
     }
 
     /// Removes a name of a file; gives what file that was and the directory's figures. `keep`: whether somebody may have it open.
@@ -215,7 +262,7 @@ impl Store {
         if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
             return Err(libc::EISDIR);
         }
-        let gfid = self.gfid_at(&place, &stat);
+        let gfid = self.face(&stat).map(|known| known.gfid).or_else(|| self.gfid_at(&place, &stat));
         let last = stat.st_nlink <= 2;
         if !last && let Some(gfid) = gfid {
             self.drop_name(&place, parent, name);
@@ -230,7 +277,7 @@ impl Store {
 
     /// The last name is gone: the handle goes too, or out of sight as long as somebody has the file open.
     fn drop_handle(&self, gfid: Gfid, keep: bool) -> Result<()> {
-        let handle = self.below(&gfid.handle())?;
+        let handle = self.handle(gfid)?;
         self.forget_index(gfid);
         if keep {
             let kept = self.below(&format!("{PRIVATE}/unlink/{gfid}"))?;
@@ -238,7 +285,28 @@ impl Store {
             return allow(sys::rename_at(handle.dir(), &handle.name, kept.dir(), &kept.name), libc::ENOENT);
         }
         self.forget(gfid);
-        allow(sys::unlink_at(handle.dir(), &handle.name, false), libc::ENOENT)
+        held(&self.dying).insert(gfid);
+        Ok(())
+    }
+
+    /// Removes the handles of files that have no name any more, and with them the files.
+    pub(in crate::volume::brick) fn bury_all(&self) {
+        let dying: Vec<Gfid> = held(&self.dying).iter().copied().collect();
+        for gfid in dying {
+            // A handle that cannot be removed is like one that was left behind by a brick that died.
+            let _ = self.bury(gfid);
+        }
+    }
+
+    fn bury(&self, gfid: Gfid) -> Result<()> {
+        let _alone = self.alone(gfid);
+        if !held(&self.dying).contains(&gfid) {
+            return Ok(());
+        }
+        let handle = self.handle(gfid)?;
+        let gone = allow(sys::unlink_at(handle.dir(), &handle.name, false), libc::ENOENT);
+        held(&self.dying).remove(&gfid);
+        gone
     }
 
     /// Nobody has an unlinked file open any more.
@@ -269,7 +337,7 @@ impl Store {
         self.forget(gfid);
         self.forget_index(gfid);
         let _ = self.entry_change_done(gfid, None);
-        let handle = self.below(&gfid.handle())?;
+        let handle = self.handle(gfid)?;
         allow(sys::unlink_at(handle.dir(), &handle.name, false), libc::ENOENT)
     }
 
@@ -334,13 +402,13 @@ impl Store {
     /// A directory's names changed.
     fn dir_changed(&self, gfid: Gfid, time: Time) -> Result<Iatt> {
         let place = self.inode(gfid)?;
-        self.set_times(gfid, &place, None, Some(time), Some(time))?;
+        self.changed_at(gfid, &place, time)?;
         self.iatt(gfid, &place)
     }
 
     /// The same, for those who do not ask for its figures.
     fn touch_dir(&self, gfid: Gfid, time: Time) -> Result<()> {
-        self.set_times(gfid, &self.inode(gfid)?, None, Some(time), Some(time))
+        self.changed_at(gfid, &self.inode(gfid)?, time)
     }
 
     /// The next entries of a directory after a cookie, `most` at most, with their inodes if wanted. None: the end.

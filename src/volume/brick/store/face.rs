@@ -13,7 +13,7 @@ use crate::volume::rpc::Inode;
 use crate::volume::xattr::Mdata;
 
 /// How many inodes are remembered.
-const MOST: usize = 32_768;
+const MOST: usize = 131_072;
 /// How long ago the last change must be.
 const SETTLED: Duration = Duration::from_millis(100);
 
@@ -25,6 +25,9 @@ impl Store {
     pub(super) fn face(&self, stat: &libc::stat) -> Option<Inode> {
         let faces = held(&self.faces);
         let (_, inode, mdata) = faces.get(&stat.st_ino).filter(|(at, ..)| *at == changed(stat))?;
+        if self.flight(inode.gfid).is_some() {
+            return None;
+        }
         Some(Inode { iatt: figures(stat, *mdata), ..inode.clone() })
     }
 

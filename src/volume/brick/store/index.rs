@@ -4,6 +4,7 @@
 //! `indices/entry-changes/<directory>/` the names that somebody missed. An entry is a hard link to the index's one base file,
 //! so that it costs no inode.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::paths::Place;
@@ -31,6 +32,9 @@ impl Store {
         }
         let mut sums = Vec::new();
         for (key, add) in &op.add {
+            if key == xattr::DIRTY && held(&self.flights).count(op.gfid, *add).is_some() {
+                continue;
+            }
             let old = self.raw_get(&place, key).map(|raw| Pending::decode(&raw)).unwrap_or_default();
             let sum = old.plus(*add);
             let index = if key == xattr::DIRTY { DIRTY } else { XATTROP };
@@ -44,6 +48,13 @@ impl Store {
         }
         self.index_settle(op.gfid, &place, &sums)?;
         Ok(sums)
+    }
+
+    /// Counts what was begun on the disk.
+    pub(super) fn count_dirty(&self, gfid: Gfid, place: &Place, begun: Pending) -> Result<()> {
+        let old = self.raw_get(place, xattr::DIRTY).map(|raw| Pending::decode(&raw)).unwrap_or_default();
+        self.index_add(DIRTY, gfid)?;
+        self.raw_set(place, xattr::DIRTY, &old.plus(begun).encode())
     }
 
     /// Takes an inode out of an index when all its counters there are zero.
@@ -140,7 +151,12 @@ impl Store {
     pub(in crate::volume::brick) fn index(&self, dirty: bool) -> Result<Vec<Gfid>> {
         let index = if dirty { DIRTY } else { XATTROP };
         let entries = self.list(&self.below(&format!("{PRIVATE}/indices/{index}"))?)?;
-        Ok(entries.iter().filter_map(|e| Gfid::parse(std::str::from_utf8(&e.name).ok()?)).collect())
+        let mut all: BTreeSet<Gfid> =
+            entries.iter().filter_map(|e| Gfid::parse(std::str::from_utf8(&e.name).ok()?)).collect();
+        if dirty {
+            all.extend(held(&self.flights).begun());
+        }
+        Ok(all.into_iter().collect())
     }
 
     /// The names of a directory that somebody missed; ENOENT: not recorded.
@@ -168,6 +184,7 @@ impl Store {
 
     /// An inode is gone: it is in no index any more.
     pub(super) fn forget_index(&self, gfid: Gfid) {
+        held(&self.flights).forget(gfid);
         for (dirty, index) in [(false, XATTROP), (true, DIRTY)] {
             if held(&self.indexed).contains(&(dirty, gfid)) {
                 let _ = self.index_remove(index, gfid);

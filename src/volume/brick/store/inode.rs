@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::flight::Flight;
 use super::paths::Place;
 use super::{PRIVATE, Store, held};
 use crate::volume::brick::sys::{self, Result};
@@ -86,7 +87,7 @@ impl Store {
                 let mut names: Vec<String> = self.list(&self.below(&dir)?)?.into_iter().map(text).collect();
                 names.sort();
                 for gfid in names.iter().filter(|n| n.as_str() > first.as_str()).filter_map(|n| Gfid::parse(n)) {
-                    if !visit(gfid, &self.below(&format!("{dir}/{gfid}"))?)? {
+                    if !visit(gfid, &self.handle(gfid)?)? {
                         return Ok(());
                     }
                 }
@@ -136,13 +137,15 @@ impl Store {
 
     /// Its times, if they are on record.
     fn mdata(&self, gfid: Gfid, place: &Place) -> Option<Mdata> {
-        let known = held(&self.times).get(&gfid).copied();
+        let under_way = self.flight(gfid).and_then(|flight| flight.times);
+        let known = under_way.or_else(|| held(&self.times).get(&gfid).copied());
         known.or_else(|| self.raw_get(place, xattr::MDATA).ok().and_then(|raw| Mdata::decode(&raw)))
     }
 
     /// Writes its times.
     pub(super) fn write_mdata(&self, gfid: Gfid, place: &Place, mdata: Mdata) -> Result<()> {
         self.raw_set(place, xattr::MDATA, &mdata.encode())?;
+        held(&self.flights).keep_times(gfid, None);
         let mut times = held(&self.times);
         if times.len() >= TIMES {
             times.clear();
@@ -176,8 +179,13 @@ impl Store {
                 }
             }
         }
-        inode.iatt = figures(stat, mdata);
-        self.keep_face(stat, &inode, mdata);
+        match self.flight(gfid) {
+            Some(flight) => under_way(&mut inode, stat, mdata, &flight),
+            None => {
+                inode.iatt = figures(stat, mdata);
+                self.keep_face(stat, &inode, mdata);
+            }
+        }
         Ok(inode)
     }
 
@@ -217,6 +225,28 @@ impl Store {
             return Ok(());
         }
         let _alone = self.alone(gfid);
+        self.write_mdata(gfid, place, self.times_with(gfid, place, (atime, mtime, ctime))?)
+    }
+
+    /// Contents, or the names of a directory, changed at this time. It is in the attributes when the inode is settled.
+    pub(super) fn changed_at(&self, gfid: Gfid, place: &Place, time: Time) -> Result<()> {
+        let _alone = self.alone(gfid);
+        let times = self.times_with(gfid, place, (None, Some(time), Some(time)))?;
+        self.keep_times(gfid, place, times)
+    }
+
+    /// Times that are in the attributes when the inode is settled; at once if there is no room for more.
+    pub(super) fn keep_times(&self, gfid: Gfid, place: &Place, times: Mdata) -> Result<()> {
+        let kept = held(&self.flights).keep_times(gfid, Some(times));
+        if kept { Ok(()) } else { self.write_mdata(gfid, place, times) }
+    }
+
+    fn times_with(
+        &self,
+        gfid: Gfid,
+        place: &Place,
+        (atime, mtime, ctime): (Option<Time>, Option<Time>, Option<Time>),
+    ) -> Result<Mdata> {
         let mut mdata = match self.mdata(gfid, place) {
             Some(mdata) => mdata,
             None => {
@@ -227,12 +257,12 @@ impl Store {
         mdata.atime = atime.unwrap_or(mdata.atime);
         mdata.mtime = mtime.unwrap_or(mdata.mtime);
         mdata.ctime = ctime.unwrap_or(mdata.ctime);
-        self.write_mdata(gfid, place, mdata)
+        Ok(mdata)
     }
 
     /// One attribute of an inode; ENODATA.
     pub(in crate::volume::brick) fn getxattr(&self, gfid: Gfid, key: &[u8]) -> Result<Blob> {
-        let value = sys::get_xattr(&self.inode(gfid)?.path, &self.key(key)?);
+        let value = self.inode(gfid)?.attribute(&self.key(key)?);
         value.map(Bytes::from).map_err(|e| if e == libc::EPERM { libc::ENODATA } else { e })
     }
 
@@ -254,20 +284,33 @@ impl Store {
     /// Sets an attribute.
     pub(in crate::volume::brick) fn setxattr(&self, gfid: Gfid, key: &[u8], value: &[u8], flags: i32) -> Result<Iatt> {
         let place = self.inode(gfid)?;
-        sys::set_xattr(&place.path, &self.key(key)?, value, flags)?;
+        sys::set_xattr_at(place.dir(), &place.name, &self.key(key)?, value, flags)?;
         self.iatt(gfid, &place)
     }
 
     /// Removes an attribute; ENODATA.
     pub(in crate::volume::brick) fn removexattr(&self, gfid: Gfid, key: &[u8]) -> Result<Iatt> {
         let place = self.inode(gfid)?;
-        sys::remove_xattr(&place.path, &self.key(key)?)?;
+        sys::remove_xattr_at(place.dir(), &place.name, &self.key(key)?)?;
         self.iatt(gfid, &place)
     }
 }
 
 fn text(entry: sys::Dirent) -> String {
     String::from_utf8_lossy(&entry.name).into_owned()
+}
+
+/// What is under way counts as if it were in the attributes.
+fn under_way(inode: &mut Inode, stat: &libc::stat, mdata: Option<Mdata>, flight: &Flight) {
+    inode.iatt = figures(stat, flight.times.or(mdata));
+    if flight.begun.is_zero() {
+        return;
+    }
+    let dirty = |(slot, _): &&mut (String, Pending)| slot == "dirty";
+    match inode.blame.iter_mut().find(dirty) {
+        Some((_, pending)) => *pending = pending.plus(flight.begun),
+        None => inode.blame.push(("dirty".into(), flight.begun)),
+    }
 }
 
 /// `struct stat` as the volume tells it: the handle is not counted, and times are those in `mdata`.

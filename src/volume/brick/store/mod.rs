@@ -12,6 +12,7 @@
 mod data;
 mod entry;
 mod face;
+mod flight;
 mod index;
 mod inode;
 mod paths;
@@ -79,12 +80,20 @@ pub struct Store {
     volume_id: Gfid,
     dirs: Mutex<HashMap<Gfid, Arc<OwnedFd>>>,
     files: Mutex<HashMap<Gfid, Arc<OwnedFd>>>,
+    /// Directories of handles, by the first two bytes of the gfids in them.
+    nests: Mutex<HashMap<[u8; 2], Arc<OwnedFd>>>,
+    /// Whose the brick's process is: user and group.
+    owner: (u32, u32),
     /// Times of inodes, as they are in their attributes, which nobody else writes.
     times: Mutex<HashMap<Gfid, Mdata>>,
+    /// What is under way.
+    flights: Mutex<flight::Flights>,
     /// What inodes' attributes said, for those who ask again.
     faces: Mutex<face::Faces>,
     /// Files without a name that somebody has open.
     kept: Mutex<HashSet<Gfid>>,
+    /// Files whose last name is gone, and whose handle goes next ([`Store::bury`]).
+    dying: Mutex<HashSet<Gfid>>,
     /// What is in an index: true: of the dirty.
     indexed: Mutex<HashSet<(bool, Gfid)>>,
     /// Gfids of what cannot carry attributes, by inode number; filled at the first need.
@@ -93,10 +102,14 @@ pub struct Store {
     /// The base file of each index, to which its entries are hard links.
     bases: Mutex<HashMap<&'static str, String>>,
     blaming: std::sync::atomic::AtomicI64,
+    /// How many names a file may have; 0: as many as the file system allows.
+    most_links: std::sync::atomic::AtomicU32,
 }
 
 /// How many directories, and how many files, stay open.
 const OPEN: usize = 400;
+/// How many directories of handles stay open.
+const NESTS: usize = 256;
 
 impl Store {
     /// Takes a directory into service: gives it (and everything that a brick must have) its attributes if it is new.
@@ -113,9 +126,9 @@ impl Store {
         let flags = libc::O_RDONLY | libc::O_DIRECTORY;
         let root_fd = sys::open_at(libc::AT_FDCWD, &name, flags, 0).map_err(failed("open"))?;
         let root = std::fs::canonicalize(&settings.path).unwrap_or_else(|_| settings.path.clone());
-        let probe = sys::set_xattr(&name, c"trusted.terrarium.probe", b"1", 0);
+        let probe = sys::set_xattr_at(libc::AT_FDCWD, &name, c"trusted.terrarium.probe", b"1", 0);
         let trusted = probe.is_ok();
-        let _ = sys::remove_xattr(&name, c"trusted.terrarium.probe");
+        let _ = sys::remove_xattr_at(libc::AT_FDCWD, &name, c"trusted.terrarium.probe");
         let store = Self {
             root,
             root_fd: Arc::new(root_fd),
@@ -124,14 +137,20 @@ impl Store {
             volume_id: settings.volume_id,
             dirs: Mutex::default(),
             files: Mutex::default(),
+            nests: Mutex::default(),
+            // SAFETY: these cannot fail.
+            owner: unsafe { (libc::geteuid(), libc::getegid()) },
             times: Mutex::default(),
+            flights: Mutex::default(),
             faces: Mutex::default(),
             kept: Mutex::default(),
+            dying: Mutex::default(),
             indexed: Mutex::default(),
             links: Mutex::default(),
             stripes: (0..64).map(|_| Mutex::default()).collect(),
             bases: Mutex::default(),
             blaming: 0.into(),
+            most_links: 0.into(),
         };
         match store.raw_get(&store.root_place(), xattr::VOLUME_ID) {
             Ok(id) if id != settings.volume_id.0 => {
@@ -153,10 +172,12 @@ impl Store {
         for dir in ["changelogs", "landfill", "unlink", "00", "00/00"] {
             self.ensure_dir(&format!("{PRIVATE}/{dir}"), 0o700)?;
         }
-        let handle = sys::cstr(Gfid::ROOT.handle())?;
-        allow(sys::symlink_at(c"../../..", self.fd(), &handle), libc::EEXIST)?;
+        let handle = self.handle(Gfid::ROOT)?;
+        allow(sys::symlink_at(c"../../..", handle.dir(), &handle.name), libc::EEXIST)?;
         self.prepare_anonymous()?;
         self.empty_dir(&format!("{PRIVATE}/unlink"))?;
+        // Without it (the disk is full) everything is written at once.
+        let _ = self.resume_flights();
         self.count_blaming();
         Ok(())
     }
@@ -168,9 +189,9 @@ impl Store {
         let gfid = self.anonymous();
         let place = self.child(&self.root_fd, name.as_bytes())?;
         self.raw_set(&place, xattr::GFID, &gfid.0)?;
-        self.ensure_handle_dirs(gfid)?;
+        let handle = self.ensure_handle_dirs(gfid)?;
         let target = sys::cstr(Gfid::target(Gfid::ROOT, name.as_bytes()))?;
-        allow(sys::symlink_at(&target, self.fd(), &sys::cstr(gfid.handle())?), libc::EEXIST)
+        allow(sys::symlink_at(&target, handle.dir(), &handle.name), libc::EEXIST)
     }
 
     /// The name of that directory: `.glusterfs-anonymous-inode-<volume-id>`.

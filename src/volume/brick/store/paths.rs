@@ -2,24 +2,21 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use super::{OPEN, PRIVATE, Store, allow, held};
+use super::{NESTS, OPEN, PRIVATE, Store, allow, held};
 use crate::volume::brick::sys::{self, Result};
 use crate::volume::gfid::Gfid;
 use crate::volume::xattr;
 
-/// A place on the disk: by directory and name for most system calls, by path for those that know no directories (xattrs).
+/// A place on the disk: a name in an open directory.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     /// The directory.
     pub dir: Arc<OwnedFd>,
     /// The name in the directory; `.` for itself.
     pub name: CString,
-    /// A path to the same.
-    pub path: CString,
-    /// The same, open: faster than the path, and right even if it has no name any more.
+    /// The same, open: faster than the name, and right even if it has no name any more.
     pub open: Option<Arc<OwnedFd>>,
 }
 
@@ -71,7 +68,7 @@ impl Place {
     pub fn attributes(&self) -> Result<Vec<Vec<u8>>> {
         match &self.open {
             Some(open) => sys::list_xattrs_fd(open.as_raw_fd()),
-            None => sys::list_xattrs(&self.path),
+            None => sys::list_xattrs_at(self.dir(), &self.name),
         }
     }
 
@@ -79,7 +76,7 @@ impl Place {
     pub fn attribute(&self, key: &CStr) -> Result<Vec<u8>> {
         match &self.open {
             Some(open) => sys::get_xattr_fd(open.as_raw_fd(), key),
-            None => sys::get_xattr(&self.path, key),
+            None => sys::get_xattr_at(self.dir(), &self.name, key),
         }
     }
 
@@ -87,7 +84,7 @@ impl Place {
     pub fn set_attribute(&self, key: &CStr, value: &[u8]) -> Result<()> {
         match &self.open {
             Some(open) => sys::set_xattr_fd(open.as_raw_fd(), key, value, 0),
-            None => sys::set_xattr(&self.path, key, value, 0),
+            None => sys::set_xattr_at(self.dir(), &self.name, key, value, 0),
         }
     }
 }
@@ -98,27 +95,43 @@ impl Store {
         if name.is_empty() || name.contains(&b'/') {
             return Err(libc::EINVAL);
         }
-        let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
-        path.extend_from_slice(name);
-        Ok(Place { dir: dir.clone(), name: sys::cstr(name)?, path: sys::cstr(path)?, open: None })
+        Ok(Place { dir: dir.clone(), name: sys::cstr(name)?, open: None })
     }
 
     /// An open directory itself.
-    fn itself(&self, dir: Arc<OwnedFd>) -> Result<Place> {
-        let path = sys::cstr(format!("/proc/self/fd/{}/.", dir.as_raw_fd()))?;
-        Ok(Place { open: Some(dir.clone()), dir, name: c".".into(), path })
+    fn itself(&self, dir: Arc<OwnedFd>) -> Place {
+        Place { open: Some(dir.clone()), dir, name: c".".into() }
     }
 
     /// A path relative to the brick's root.
     pub(super) fn below(&self, path: &str) -> Result<Place> {
-        let whole = [self.root.as_os_str().as_bytes(), b"/", path.as_bytes()].concat();
-        Ok(Place { dir: self.root_fd.clone(), name: sys::cstr(path)?, path: sys::cstr(whole)?, open: None })
+        Ok(Place { dir: self.root_fd.clone(), name: sys::cstr(path)?, open: None })
+    }
+
+    /// Where the handle of an inode is. The directories of the last handles stay open.
+    pub(super) fn handle(&self, gfid: Gfid) -> Result<Place> {
+        let nest = [gfid.0[0], gfid.0[1]];
+        let known = held(&self.nests).get(&nest).cloned();
+        let dir = match known {
+            Some(dir) => dir,
+            None => {
+                let path = sys::cstr(format!("{PRIVATE}/{:02x}/{:02x}", nest[0], nest[1]))?;
+                let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+                let Ok(dir) = sys::open_at(self.fd(), &path, flags, 0) else { return self.below(&gfid.handle()) };
+                let (dir, mut nests) = (Arc::new(dir), held(&self.nests));
+                if nests.len() >= NESTS {
+                    nests.clear();
+                }
+                nests.insert(nest, dir.clone());
+                dir
+            }
+        };
+        Ok(Place { dir, name: sys::cstr(gfid.to_string())?, open: None })
     }
 
     /// The brick's root.
     pub(super) fn root_place(&self) -> Place {
-        let path = CString::new(self.root.as_os_str().as_bytes()).unwrap_or_default();
-        Place { dir: self.root_fd.clone(), name: c".".into(), path, open: Some(self.root_fd.clone()) }
+        Place { dir: self.root_fd.clone(), name: c".".into(), open: Some(self.root_fd.clone()) }
     }
 
     /// A name in the directory with this gfid.
@@ -136,11 +149,14 @@ impl Store {
             return Ok(self.root_place());
         }
         if let Some(dir) = held(&self.dirs).get(&gfid).cloned() {
-            return self.itself(dir);
+            return Ok(self.itself(dir));
         }
-        let handle = self.below(&gfid.handle())?;
+        if held(&self.dying).contains(&gfid) {
+            return Err(libc::ENOENT);
+        }
+        let handle = self.handle(gfid)?;
         match handle.stat() {
-            Ok(stat) if is_dir_handle(&stat) && self.dir_target(gfid).is_ok() => self.itself(self.dir(gfid)?),
+            Ok(stat) if is_dir_handle(&stat) && self.dir_target(gfid).is_ok() => Ok(self.itself(self.dir(gfid)?)),
             Ok(_) => Ok(handle),
             Err(_) => {
                 let kept = self.below(&format!("{PRIVATE}/unlink/{gfid}"))?;
@@ -159,7 +175,8 @@ impl Store {
 
     /// Parent and name of a directory, as its handle tells.
     pub(super) fn dir_target(&self, gfid: Gfid) -> Result<(Gfid, Vec<u8>)> {
-        let target = sys::readlink_at(self.fd(), &sys::cstr(gfid.handle())?)?;
+        let handle = self.handle(gfid)?;
+        let target = sys::readlink_at(handle.dir(), &handle.name)?;
         Gfid::from_target(&target).map(|(parent, name)| (parent, name.to_vec())).ok_or(libc::ENOTDIR)
     }
 
@@ -217,10 +234,12 @@ impl Store {
         held(&self.times).remove(&gfid);
     }
 
-    /// Makes `.glusterfs/xx/yy`.
-    pub(super) fn ensure_handle_dirs(&self, gfid: Gfid) -> Result<()> {
+    /// Makes `.glusterfs/xx/yy`; gives where the handle is then.
+    pub(super) fn ensure_handle_dirs(&self, gfid: Gfid) -> Result<Place> {
+        held(&self.nests).remove(&[gfid.0[0], gfid.0[1]]);
         self.ensure_dir(&format!("{PRIVATE}/{:02x}", gfid.0[0]), 0o700)?;
-        self.ensure_dir(&format!("{PRIVATE}/{:02x}/{:02x}", gfid.0[0], gfid.0[1]), 0o700)
+        self.ensure_dir(&format!("{PRIVATE}/{:02x}/{:02x}", gfid.0[0], gfid.0[1]), 0o700)?;
+        self.handle(gfid)
     }
 
     /// Makes a directory below the brick's root, unless it is there.

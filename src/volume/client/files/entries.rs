@@ -30,12 +30,30 @@ impl Files {
         };
         match found {
             Ok(found) if found.inode.linkto.is_some() => self.follow(&graph, dir, name, &found),
-            Ok(found) if found.inode.iatt.is_dir() => Ok(merged(&graph, hashed.unwrap_or_default(), found)),
+            Ok(found) if found.inode.iatt.is_dir() => {
+                let (found, lacking, uneven) = merged(&graph, hashed.unwrap_or_default(), found);
+                if lacking {
+                    // It is made where it is missing; if that fails, whoever looks into it tries again.
+                    self.known().layouts.remove(&found.inode.gfid);
+                    let _ = self.layout(&graph, found.inode.gfid);
+                } else if uneven {
+                    // The next look tries again.
+                    let _ = self.level(&graph, found.inode.gfid);
+                }
+                Ok(found)
+            }
             Ok(found) => Ok(self.seen(hashed.unwrap_or_default(), found)),
             Err(libc::ENOENT) if hashed.is_some_and(|at| is_current(&layout, at, &graph)) => Err(libc::ENOENT),
             Err(libc::ENOENT | libc::ENOTCONN) => self.everywhere(&graph, dir, name, hashed),
             Err(errno) => Err(errno),
         }
+    }
+
+    /// Which inode has a name, although nobody can say what its attributes are.
+    pub fn identity(&self, dir: Gfid, name: &Bytes) -> Option<Inode> {
+        let graph = self.graph();
+        let at = self.hashed(&graph, dir, name).ok()?;
+        graph.sets.get(at)?.identity(dir, name).filter(|inode| inode.linkto.is_none())
     }
 
     /// Remembers where a file is.
@@ -175,7 +193,7 @@ impl Files {
         let layout = if graph.sets.len() == 1 {
             Layout(vec![Some(Range { commit: 0, start: 0, stop: u32::MAX })])
         } else {
-            graph.sets.iter().try_for_each(|set| set.ready().map(drop))?;
+            graph.sets[first].ready()?;
             let mut path = self.path(graph, dir)?;
             if path != b"/" {
                 path.push(b'/');
@@ -184,7 +202,8 @@ impl Files {
             Layout::assign(&path, 0, &self.shares(graph), true)
         };
         let mut made = None;
-        let others = (0..graph.sets.len()).filter(|i| *i != first);
+        // One that is away gets no names of it, and the directory itself when somebody looks at it later.
+        let others = (0..graph.sets.len()).filter(|i| *i != first && graph.sets[*i].ready().is_ok());
         for i in std::iter::once(first).chain(others) {
             let mut node = node.clone();
             let range = layout.0[i].unwrap_or_default().encode();
@@ -196,7 +215,7 @@ impl Files {
             match graph.sets[i].change_names(dir, name, &fop) {
                 Ok(reply) if i == first => made = Some(inode(reply)?),
                 Err(errno) if i == first => return Err(errno),
-                Ok(_) | Err(libc::EEXIST) => {}
+                Ok(_) | Err(libc::EEXIST | libc::ENOTCONN) => {}
                 Err(errno) => return Err(errno),
             }
         }

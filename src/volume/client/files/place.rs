@@ -10,7 +10,7 @@ use crate::volume::client::set::{Found, Set};
 use crate::volume::gfid::Gfid;
 use crate::volume::hash;
 use crate::volume::layout::{Layout, Range, Share};
-use crate::volume::rpc::{Fop, Node, Reply};
+use crate::volume::rpc::{Change, Fop, Iatt, Node, Reply};
 use crate::volume::xattr::{DHT, LINKTO};
 
 /// How often, and after how long again, ranges are read that somebody is just writing.
@@ -102,6 +102,10 @@ impl Files {
         // What is above it may be missing there too.
         self.layout(graph, parent)?;
         let iatt = there.inode.iatt;
+        let xattrs = match self.tell(dir, &Fop::Xattrs { gfid: dir, internal: false }) {
+            Ok(Reply::Xattrs(all)) => all,
+            _ => vec![],
+        };
         let node = Node {
             gfid: dir,
             mode: iatt.mode,
@@ -110,13 +114,39 @@ impl Files {
             rdev: 0,
             target: Bytes::new(),
             time: iatt.mtime,
-            xattrs: vec![],
+            xattrs,
+            umask: None,
         };
         for i in missing {
             let fop = Fop::Make { parent, name: name.clone(), node: Box::new(node.clone()) };
             match graph.sets[i].change_names(parent, &name, &fop) {
                 Ok(_) | Err(libc::EEXIST) => {}
                 Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a directory the mode, owner and attributes of its last change on the sets that missed it.
+    ///
+    /// # Errors
+    /// As of the sets.
+    pub(super) fn level(&self, graph: &Graph, dir: Gfid) -> Result<(), i32> {
+        let seen: Vec<Option<Iatt>> = graph.sets.iter().map(|set| set.stat(dir).ok().map(|f| f.inode.iatt)).collect();
+        let last = (0..seen.len()).filter(|i| seen[*i].is_some()).max_by_key(|i| seen[*i].map(|iatt| iatt.ctime));
+        let (last, right) = last.and_then(|i| Some((i, seen[i]?))).ok_or(libc::ENOENT)?;
+        let Reply::Xattrs(xattrs) = graph.sets[last].tell(dir, &Fop::Xattrs { gfid: dir, internal: false })? else {
+            return Err(libc::EIO);
+        };
+        let rights = |iatt: &Iatt| (iatt.mode, iatt.uid, iatt.gid);
+        let change =
+            Change { mode: Some(right.mode & 0o7777), uid: Some(right.uid), gid: Some(right.gid), ..Change::default() };
+        let stale = (0..seen.len()).filter(|i| seen[*i].is_some_and(|iatt| rights(&iatt) != rights(&right)));
+        for set in stale.map(|i| &graph.sets[i]) {
+            set.change_metadata(dir, &Fop::Setattr { gfid: dir, change: change.clone() })?;
+            for (key, value) in &xattrs {
+                let fop = Fop::Setxattr { gfid: dir, key: key.clone(), value: value.clone(), flags: 0 };
+                set.change_metadata(dir, &fop)?;
             }
         }
         Ok(())
@@ -244,6 +274,7 @@ impl Files {
             target: Bytes::new(),
             time: set.wire.now(),
             xattrs: vec![(Bytes::from_static(LINKTO.as_bytes()), target.into())],
+            umask: None,
         };
         set.change_names(dir, name, &Fop::Make { parent: dir, name: name.clone(), node: Box::new(node) }).map(drop)
     }

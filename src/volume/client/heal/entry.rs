@@ -11,7 +11,7 @@ use crate::volume::client::wire::Call;
 use crate::volume::gfid::Gfid;
 use crate::volume::heal::{Choice, Plan, chosen};
 use crate::volume::replicate::{self, Blames, Kids};
-use crate::volume::rpc::{Change, Fop, Inode, Node, Reply};
+use crate::volume::rpc::{Change, Fop, Inode, Node, Reply, Xattrop};
 use crate::volume::xattr::Kind;
 
 /// Heals the names of a directory.
@@ -182,7 +182,8 @@ pub fn settle_name(set: &Set, dir: Gfid, name: &Bytes, choice: Choice) -> Result
 
 /// Makes a name on one copy as another one has it. What is new there is marked first, so that attributes and contents follow.
 fn make(set: &Set, from: usize, to: usize, dir: Gfid, name: &Bytes, inode: &Inode) -> Result<(), i32> {
-    if let Some(mark) = replicate::newborn(&set.shape, inode.gfid, inode.iatt.kind(), Kids::one(to)) {
+    let mark = replicate::newborn(&set.shape, inode.gfid, inode.iatt.kind(), Kids::one(to));
+    if let Some(mark) = mark.filter(|mark| !is_marked(set, inode, to, mark)) {
         set.wire.ask(Kids::one(from), &[Fop::Xattrop(mark)])[0].1.outcome()?;
     }
     let target = if inode.iatt.kind() == libc::S_IFLNK {
@@ -208,9 +209,18 @@ fn make(set: &Set, from: usize, to: usize, dir: Gfid, name: &Bytes, inode: &Inod
         target,
         time: iatt.mtime,
         xattrs,
+        umask: None,
     };
     let fop = Fop::Make { parent: dir, name: name.clone(), node: Box::new(node) };
     set.wire.exchange(vec![Call { kid: to, epoch: 0, fops: vec![fop] }], &Bytes::new())[0].outcome()
+}
+
+/// Whether an inode already accuses a copy of everything that this mark would say.
+fn is_marked(set: &Set, inode: &Inode, to: usize, mark: &Xattrop) -> bool {
+    let known = inode.blame.iter().find(|(slot, _)| *slot == set.shape.slots[to]).map(|(_, pending)| *pending);
+    let known = known.unwrap_or_default();
+    let says = |kind: &Kind| mark.add.iter().any(|(_, pending)| pending.get(*kind) > 0);
+    [Kind::Data, Kind::Metadata, Kind::Entry].iter().filter(|kind| says(kind)).all(|kind| known.get(*kind) > 0)
 }
 
 /// Takes a name away from one copy. If a source knows the inode under another name, it only moved: the copy keeps it out of

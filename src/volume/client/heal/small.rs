@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::{Healed, clear_kinds, decide, look, metadata};
+use super::{Healed, clear_kinds, decide, metadata};
 use crate::volume::client::set::{Set, lease};
 use crate::volume::client::wire::{Answer, Call};
 use crate::volume::gfid::Gfid;
@@ -17,7 +17,7 @@ use crate::volume::xattr::Kind;
 /// The largest file that goes this way.
 const SMALL: u32 = 64 << 10;
 
-type Xattrs = Vec<(Blob, Blob)>;
+type Gathered = (Vec<Option<Inode>>, Bytes, Vec<Vec<(Blob, Blob)>>);
 
 /// Heals a file if it is a simple case; gives whether it was.
 pub(super) fn heal(
@@ -27,11 +27,9 @@ pub(super) fn heal(
     copies: &[Option<Inode>],
     healed: &mut Healed,
 ) -> Result<bool, i32> {
-    if simple(set, copies).is_none() {
-        return Ok(false);
-    }
+    let Some(way) = simple(set, copies) else { return Ok(false) };
     let entered = set.lease(&lease::inode(gfid), lease::ALL)?;
-    let outcome = if entered.kids() & up == up { under_lock(set, gfid, up, healed) } else { Err(libc::ENOTCONN) };
+    let outcome = if entered.kids() & up == up { under_lock(set, gfid, up, way, healed) } else { Err(libc::ENOTCONN) };
     set.leave(entered);
     set.settle(gfid);
     outcome
@@ -49,21 +47,21 @@ fn simple(set: &Set, copies: &[Option<Inode>]) -> Option<(usize, Kids)> {
     (data == attributes && small && there).then_some(data)
 }
 
-fn under_lock(set: &Set, gfid: Gfid, up: Kids, healed: &mut Healed) -> Result<bool, i32> {
-    let copies = look(set, gfid, up)?;
-    let Some((source, sinks)) = simple(set, &copies) else { return Ok(false) };
-    let Some(from) = copies[source].as_ref() else { return Err(libc::EIO) };
-    let (right, content, theirs) = gather(set, gfid, source, sinks)?;
+fn under_lock(set: &Set, gfid: Gfid, up: Kids, way: (usize, Kids), healed: &mut Healed) -> Result<bool, i32> {
+    let (source, sinks) = way;
+    let (copies, content, attributes) = gather(set, gfid, up, way)?;
+    let Some(from) = copies[source].as_ref().filter(|_| simple(set, &copies) == Some(way)) else { return Ok(false) };
     if content.len() as u64 != from.iatt.size {
         return Ok(false);
     }
-    let calls = sinks.iter().zip(&theirs).map(|(kid, theirs)| {
+    let of = |kid: usize| attributes[kid].as_slice();
+    let calls = sinks.iter().map(|kid| {
         let larger = copies[kid].as_ref().is_some_and(|c| c.iatt.size > from.iatt.size);
         let has_data = !set.shape.arbiters.has(kid);
         let shrink = (larger && has_data).then_some(Fop::Truncate { gfid, size: from.iatt.size, time: None });
         let write = (has_data && !content.is_empty()).then_some(Fop::Write { gfid, offset: 0, time: None });
         let mut fops: Vec<Fop> = shrink.into_iter().chain(write).collect();
-        fops.extend(metadata::changes(from, &right, theirs));
+        fops.extend(metadata::changes(from, of(source), of(kid)));
         fops.push(Fop::Fsync { gfid, data: false });
         Call { kid, epoch: 0, fops }
     });
@@ -75,17 +73,26 @@ fn under_lock(set: &Set, gfid: Gfid, up: Kids, healed: &mut Healed) -> Result<bo
     Ok(true)
 }
 
-/// The source's attributes and contents, and each sink's attributes.
-fn gather(set: &Set, gfid: Gfid, source: usize, sinks: Kids) -> Result<(Xattrs, Bytes, Vec<Xattrs>), i32> {
-    let xattrs = || Fop::Xattrs { gfid, internal: true };
-    let first = Call { kid: source, epoch: 0, fops: vec![xattrs(), Fop::Read { gfid, offset: 0, size: SMALL }] };
-    let others = sinks.iter().map(|kid| Call { kid, epoch: 0, fops: vec![xattrs()] });
-    let answers = set.wire.exchange([first].into_iter().chain(others).collect(), &Bytes::new());
-    answers.iter().try_for_each(Answer::outcome)?;
-    let shared = |answer: &Answer| match answer.results.first() {
-        Some(Ok(Reply::Xattrs(all))) => Ok(metadata::shared(all)),
-        _ => Err(libc::EIO),
+/// What each copy is, the source's contents, and the attributes of the source and of each sink: one place a brick.
+fn gather(set: &Set, gfid: Gfid, up: Kids, (source, sinks): (usize, Kids)) -> Result<Gathered, i32> {
+    let ask = |kid: usize| {
+        let takes_part = kid == source || sinks.has(kid);
+        let attributes = takes_part.then_some(Fop::Xattrs { gfid, internal: true });
+        let content = (kid == source).then_some(Fop::Read { gfid, offset: 0, size: SMALL });
+        let fops = [Fop::Stat { gfid }].into_iter().chain(attributes).chain(content).collect();
+        Call { kid, epoch: 0, fops }
     };
-    let theirs = answers[1..].iter().map(shared).collect::<Result<_, i32>>()?;
-    Ok((shared(&answers[0])?, answers[0].data.clone(), theirs))
+    let answers = set.wire.exchange(up.iter().map(ask).collect(), &Bytes::new());
+    let mut all = (vec![None; set.shape.len()], Bytes::new(), vec![vec![]; set.shape.len()]);
+    for (kid, answer) in up.iter().zip(answers) {
+        answer.outcome()?;
+        for reply in answer.results.into_iter().flatten() {
+            match reply {
+                Reply::Inode(inode) => all.0[kid] = Some(*inode),
+                Reply::Xattrs(xattrs) => all.2[kid] = metadata::shared(&xattrs),
+                _ => all.1 = answer.data.clone(),
+            }
+        }
+    }
+    Ok(all)
 }

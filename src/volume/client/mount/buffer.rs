@@ -11,7 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::attr::stripped;
-use crate::volume::client::session::{Notice, Session};
+use super::heed::Stale;
+use crate::volume::client::session::Session;
 use crate::volume::client::tale::{self, Told};
 use crate::volume::gfid::Gfid;
 use crate::volume::rpc::{Change, Iatt};
@@ -33,7 +34,7 @@ pub struct Buffers {
 /// The way to the bricks, and to whoever tells the kernel what changed.
 struct Way {
     session: Arc<Session>,
-    news: Sender<Notice>,
+    stale: Sender<Stale>,
 }
 
 #[derive(Default)]
@@ -63,13 +64,13 @@ struct Piece {
 }
 
 impl Buffers {
-    /// For the files of a session. `news`: where it is told what the kernel must forget.
+    /// For the files of a session. `stale`: where it is told what the kernel must forget.
     ///
     /// # Errors
     /// If no thread can be had.
-    pub fn new(session: Arc<Session>, news: Sender<Notice>) -> std::io::Result<Self> {
+    pub fn new(session: Arc<Session>, stale: Sender<Stale>) -> std::io::Result<Self> {
         let (queue, waiting) = channel();
-        let (way, waiting) = (Arc::new(Way { session, news }), Arc::new(Mutex::new(waiting)));
+        let (way, waiting) = (Arc::new(Way { session, stale }), Arc::new(Mutex::new(waiting)));
         for n in 0..SENDERS {
             let (way, waiting) = (way.clone(), waiting.clone());
             std::thread::Builder::new().name(format!("write-{n}")).spawn(move || send_all(&way, &waiting))?;
@@ -234,7 +235,7 @@ impl Way {
         let Some(mode) = stripped(iatt) else { return Ok(()) };
         let change = Change { mode: Some(mode), ..Change::default() };
         self.session.files.setattr(gfid, false, &change)?;
-        let _ = self.news.send(Notice::Changed(gfid, None));
+        let _ = self.stale.send(Stale::Inode(gfid));
         Ok(())
     }
 }

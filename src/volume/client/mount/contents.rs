@@ -7,7 +7,8 @@ use fuser::{FileAttr, FopenFlags, INodeNo, LockOwner, OpenFlags};
 
 use super::attr::stale;
 use super::fs::Fs;
-use crate::volume::client::session::Notice;
+use super::heed::Stale;
+use super::meta;
 use crate::volume::client::tale::{self, Telling};
 use crate::volume::gfid::Gfid;
 use crate::volume::rpc::{Fop, Iatt, Node, Reply};
@@ -15,14 +16,32 @@ use crate::volume::rpc::{Fop, Iatt, Node, Reply};
 impl Fs {
     /// Opens a file. `strips`: cutting it takes its set-user-id and set-group-id bits away.
     pub(super) fn open_file(&self, ino: INodeNo, flags: OpenFlags, strips: bool) -> Result<FopenFlags, i32> {
+        if let Some(node) = self.meta(ino) {
+            self.0.inodes.open(ino.0);
+            return node.map(|_| FopenFlags::FOPEN_DIRECT_IO);
+        }
         let known = self.0.inodes.get(ino.0)?;
         self.0.inodes.open(ino.0);
+        self.0.session.opens.opened(known.gfid);
+        self.be_sure(ino, known.gfid)?;
+        if known.chosen().is_none() && !self.0.trusts_listings() {
+            self.0.session.files.set_of(known.gfid)?.has_attributes(known.gfid)?;
+        }
         if flags.0 & libc::O_TRUNC != 0 {
             self.0.buffers.flush(known.gfid)?;
             let cut = self.0.session.files.truncate(known.gfid, 0).map_err(stale)?;
             self.strip(known.gfid, &cut, strips)?;
         }
         Ok(self.caching(ino))
+    }
+
+    /// Somebody else changed it, or may have removed its name: it is looked at again. (ESTALE sends the kernel back to the name.)
+    fn be_sure(&self, ino: INodeNo, gfid: Gfid) -> Result<(), i32> {
+        if let Some(doubt) = self.0.inodes.doubts(ino.0) {
+            self.0.session.files.stat(gfid).map_err(stale)?;
+            self.0.inodes.sure(ino.0, doubt);
+        }
+        Ok(())
     }
 
     fn strip(&self, gfid: Gfid, iatt: &Iatt, strips: bool) -> Result<(), i32> {
@@ -53,13 +72,20 @@ impl Fs {
             Err(errno) => Err(errno),
             Ok(attr) => {
                 self.0.inodes.open(attr.ino.0);
+                self.0.session.opens.opened(self.gfid(attr.ino)?);
                 self.caching(attr.ino);
-                Ok((attr, FopenFlags::FOPEN_KEEP_CACHE))
+                // Who only writes needs no pages; and for each file that is written through them the kernel asks for its
+                // capabilities once.
+                let only_writes = flags & libc::O_ACCMODE == libc::O_WRONLY;
+                Ok((attr, if only_writes { FopenFlags::FOPEN_DIRECT_IO } else { FopenFlags::FOPEN_KEEP_CACHE }))
             }
         }
     }
 
     pub(super) fn close_file(&self, ino: INodeNo) {
+        if let Ok(gfid) = self.gfid(ino) {
+            self.0.session.opens.closed(gfid);
+        }
         let Some(known) = self.0.inodes.close(ino.0) else { return };
         let _ = self.0.buffers.flush(known.gfid);
         self.0.buffers.forget(known.gfid);
@@ -74,9 +100,12 @@ impl Fs {
     }
 
     pub(super) fn read_file(&self, ino: INodeNo, offset: u64, size: u32) -> Result<Bytes, i32> {
+        if let Some(node) = self.meta(ino) {
+            return meta::content(&node?, offset, size);
+        }
         let known = self.0.inodes.get(ino.0)?;
         self.0.buffers.flush(known.gfid)?;
-        self.0.session.files.read(known.gfid, offset, size, known.choice)
+        self.0.session.files.read(known.gfid, offset, size, known.chosen())
     }
 
     /// Takes bytes to write at an offset. `strips`: that takes the set-user-id and set-group-id bits away.
@@ -109,7 +138,7 @@ impl Fs {
         let (at, iatt) = self.0.session.files.append(gfid, &Bytes::copy_from_slice(data))?;
         if at != offset {
             // The kernel waits for this answer while it has the pages locked: another thread must tell it.
-            let _ = self.0.news.send(Notice::Changed(gfid, None));
+            self.0.outdated(Stale::Inode(gfid));
         }
         self.strip(gfid, &iatt, strips)
     }
@@ -127,6 +156,9 @@ impl Fs {
     }
 
     pub(super) fn flush_file(&self, ino: INodeNo, owner: LockOwner) -> Result<(), i32> {
+        if self.meta(ino).is_some() {
+            return Ok(());
+        }
         let gfid = self.gfid(ino)?;
         let outcome = self.0.buffers.flush(gfid);
         self.0.unlock(gfid, owner);
@@ -160,6 +192,9 @@ impl Fs {
     }
 
     pub(super) fn target(&self, ino: INodeNo) -> Result<Bytes, i32> {
+        if let Some(node) = self.meta(ino) {
+            return meta::content(&node?, 0, u32::MAX);
+        }
         let gfid = self.gfid(ino)?;
         match self.0.session.files.tell(gfid, &Fop::Readlink { gfid })? {
             Reply::Bytes(target) => Ok(target),

@@ -26,7 +26,7 @@ pub struct Fs(pub Arc<Mounted>);
 const MAX_WRITE: u32 = 1 << 20;
 
 /// What the kernel is asked for; what an older one does not have, it does without.
-const WANTED: [InitFlags; 12] = [
+const WANTED: [InitFlags; 13] = [
     InitFlags::FUSE_POSIX_LOCKS,
     InitFlags::FUSE_FLOCK_LOCKS,
     InitFlags::FUSE_ASYNC_READ,
@@ -38,6 +38,8 @@ const WANTED: [InitFlags; 12] = [
     InitFlags::FUSE_MAX_PAGES,
     InitFlags::FUSE_CACHE_SYMLINKS,
     InitFlags::FUSE_ASYNC_DIO,
+    // Where a directory hands down an access list, the umask does not count; the bricks know.
+    InitFlags::FUSE_DONT_MASK,
     // It is here that writing takes set-user-id bits away; the kernel need not ask before each write whether it must.
     InitFlags::FUSE_HANDLE_KILLPRIV_V2,
 ];
@@ -99,7 +101,10 @@ impl Filesystem for Fs {
     }
 
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        self.entry(reply, self.lookup_entry(parent, name));
+        match self.lookup_disputed(parent, name) {
+            Ok((attr, ttl)) => reply.entry_with_ttls(&ttl.attribute, &ttl.entry, &attr, Generation(0)),
+            Err(errno) => reply.error(Errno::from_i32(errno)),
+        }
     }
 
     fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {
@@ -137,12 +142,11 @@ impl Filesystem for Fs {
     }
 
     fn mknod(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, rdev: u32, reply: ReplyEntry) {
-        let mode = (mode & libc::S_IFMT) | (mode & 0o7777 & !umask);
-        self.entry(reply, self.make(parent, name, self.node(req, mode, rdev, Bytes::new())));
+        self.entry(reply, self.make(parent, name, self.node(req, (mode, umask), rdev, Bytes::new())));
     }
 
     fn mkdir(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
-        let mode = libc::S_IFDIR | (mode & 0o7777 & !umask);
+        let mode = (libc::S_IFDIR | (mode & 0o7777), umask);
         self.entry(reply, self.make(parent, name, self.node(req, mode, 0, Bytes::new())));
     }
 
@@ -156,7 +160,7 @@ impl Filesystem for Fs {
 
     fn symlink(&self, req: &Request, parent: INodeNo, link_name: &OsStr, target: &Path, reply: ReplyEntry) {
         let target = Bytes::copy_from_slice(target.as_os_str().as_bytes());
-        self.entry(reply, self.make(parent, link_name, self.node(req, libc::S_IFLNK | 0o777, 0, target)));
+        self.entry(reply, self.make(parent, link_name, self.node(req, (libc::S_IFLNK | 0o777, 0), 0, target)));
     }
 
     fn rename(
@@ -196,7 +200,7 @@ impl Filesystem for Fs {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        let node = self.node(req, libc::S_IFREG | (mode & 0o7777 & !umask), 0, Bytes::new());
+        let node = self.node(req, (libc::S_IFREG | (mode & 0o7777), umask), 0, Bytes::new());
         match self.create_file((parent, name), node, flags, req.uid() != 0) {
             Ok((attr, how)) => reply.created(&self.0.ttl.attribute, &attr, Generation(0), FileHandle(0), how),
             Err(errno) => reply.error(Errno::from_i32(errno)),

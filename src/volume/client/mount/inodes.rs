@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -20,10 +21,19 @@ pub struct Known {
     pub open: u32,
     /// Its last name is gone, and it is kept for those descriptors.
     pub kept: bool,
-    /// The copy that a person chose to read in split-brain.
-    pub choice: Option<usize>,
+    /// The copy that a person chose to read in split-brain, and until when that holds.
+    pub choice: Option<(usize, Instant)>,
     /// The generation of connections in which the kernel last began to cache its contents; 0: never.
     pub cached_in: u64,
+    /// How often somebody else changed it, and how much of that was seen by looking at it again.
+    doubts: (u32, u32),
+}
+
+impl Known {
+    /// The copy that a person chose to read.
+    pub fn chosen(&self) -> Option<usize> {
+        self.choice.filter(|(_, until)| Instant::now() < *until).map(|(copy, _)| copy)
+    }
 }
 
 /// The entries of an open directory, as they were when it was first read.
@@ -80,8 +90,14 @@ impl Inodes {
 
     /// The kernel is told of an inode.
     pub fn learn(&self, gfid: Gfid, is_dir: bool) {
-        let fresh = Known { gfid, is_dir, lookups: 0, open: 0, kept: false, choice: None, cached_in: 0 };
-        self.by_number().entry(self.number(gfid)).or_insert(fresh).lookups += 1;
+        self.learn_as(self.number(gfid), gfid, is_dir);
+    }
+
+    /// The same under a number of its own.
+    pub fn learn_as(&self, number: u64, gfid: Gfid, is_dir: bool) {
+        let fresh =
+            Known { gfid, is_dir, lookups: 0, open: 0, kept: false, choice: None, cached_in: 0, doubts: (0, 0) };
+        self.by_number().entry(number).or_insert(fresh).lookups += 1;
     }
 
     /// The kernel forgets it.
@@ -117,6 +133,26 @@ impl Inodes {
             (k.open == 0).then_some(*k)
         };
         self.with(number, last).flatten()
+    }
+
+    /// Somebody else changed it.
+    pub fn doubt(&self, number: u64) {
+        self.with(number, |k| k.doubts.0 = k.doubts.0.wrapping_add(1));
+    }
+
+    /// Anything may have been changed.
+    pub fn doubt_all(&self) {
+        self.by_number().values_mut().for_each(|k| k.doubts.0 = k.doubts.0.wrapping_add(1));
+    }
+
+    /// Whether somebody else changed it since it was looked at: the number to say afterwards that it was.
+    pub fn doubts(&self, number: u64) -> Option<u32> {
+        self.with(number, |k| (k.doubts.0 != k.doubts.1).then_some(k.doubts.0)).flatten()
+    }
+
+    /// It was looked at, after so many changes; its cached contents are not to be trusted.
+    pub fn sure(&self, number: u64, doubts: u32) {
+        self.with(number, |k| (k.doubts.1, k.cached_in) = (doubts, 0));
     }
 
     /// Whether any file is open.

@@ -8,7 +8,9 @@ use std::time::Duration;
 use fuser::{FileAttr, FileType, Generation, INodeNo, ReplyDirectory, ReplyDirectoryPlus};
 
 use super::attr::{bare, kind_of};
+use super::aux::is_aux;
 use super::fs::Fs;
+use super::meta;
 use crate::volume::rpc::{Entry, Inode};
 
 /// A directory itself and its parent, by name and offset.
@@ -19,7 +21,17 @@ impl Fs {
         if let Some(listing) = self.0.inodes.listing(fh).filter(|_| offset > 0) {
             return Ok(listing);
         }
-        let entries = self.0.session.files.readdir(self.gfid(ino)?, true)?;
+        let entries = match self.meta(ino) {
+            Some(node) => meta::entries(&node?)?,
+            None if is_aux(ino) => vec![],
+            None => {
+                let gfid = self.gfid(ino)?;
+                if !self.0.trusts_listings() && self.0.session.files.stat(gfid).is_ok_and(|found| found.needs_heal) {
+                    self.0.heal(gfid);
+                }
+                self.0.session.files.readdir(gfid, true)?
+            }
+        };
         self.0.inodes.keep_listing(Some(fh), entries);
         self.0.inodes.listing(fh).ok_or(libc::EBADF)
     }
@@ -73,6 +85,13 @@ impl Fs {
             }
         }
         for (n, entry) in (3..).zip(listing.iter()).skip(seen(offset)) {
+            if let Some(attr) = self.meta_lookup(ino, OsStr::from_bytes(&entry.name)) {
+                let (attr, ttl) = (attr?, self.0.ttl.entry);
+                if reply.add(attr.ino, n, OsStr::from_bytes(&entry.name), &ttl, &attr, Generation(0)) {
+                    break;
+                }
+                continue;
+            }
             let (inode, ttl) = self.listed(ino, entry);
             let attr = match &inode {
                 Some(inode) => self.figures(inode.gfid, &inode.iatt),

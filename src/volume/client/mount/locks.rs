@@ -4,7 +4,7 @@
 //! a brick says that something became free, and tries again; a signal to the waiting process ends that (`EINTR`). What this
 //! mount holds is written down here, to be taken anew on a brick that comes back.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use fuser::{Errno, INodeNo, LockOwner, ReplyEmpty, ReplyLock, Request};
@@ -25,6 +25,8 @@ const PATIENCE: u32 = 10;
 #[derive(Debug, Default)]
 pub struct Locks {
     held: Mutex<Ranges>,
+    /// Written while they are all taken anew: what is given back meanwhile must not come again.
+    anew: RwLock<()>,
     freed: (Mutex<u64>, Condvar),
 }
 
@@ -62,6 +64,7 @@ impl Locks {
     /// # Errors
     /// EAGAIN if somebody is in the way; ENOTCONN without enough bricks.
     pub fn set(&self, session: &Session, gfid: Gfid, wish: &Held) -> Result<(), i32> {
+        let _one = self.anew.read().unwrap_or_else(PoisonError::into_inner);
         session.files.hold(gfid, wish)?;
         // Bricks decide; this is a record of what they granted.
         let _ = guard(&self.held).set(0, gfid, wish);
@@ -103,6 +106,7 @@ impl Locks {
 
     /// A brick came back and knows of none: takes them anew.
     pub fn restore(&self, session: &Session) {
+        let _all = self.anew.write().unwrap_or_else(PoisonError::into_inner);
         let all = guard(&self.held).all();
         for (gfid, held) in all {
             let _ = session.files.hold(gfid, &held);

@@ -1,37 +1,45 @@
 //! The mount: a volume as a file system of this machine, through FUSE.
 //!
 //! The kernel caches names, figures and contents; what another client changes is told by the bricks and taken out of the kernel's
-//! caches by a thread of its own ([`Mounted::heed`]), so that two mounts of a volume see the same. Locks of processes (fcntl, flock) are held on
+//! caches ([`heed`]), so that two mounts of a volume see the same. Locks of processes (fcntl, flock) are held on
 //! the bricks ([`locks`]).
 
 mod attr;
+mod aux;
 mod buffer;
 mod contents;
 mod fs;
+mod heed;
 mod inodes;
 mod listing;
 mod locks;
+mod meta;
 mod names;
 mod virtuals;
 mod xattrs;
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use fuser::{INodeNo, Notifier, SessionACL};
+use fuser::{Notifier, SessionACL};
 
 use self::buffer::Buffers;
+use self::heed::Stale;
 use self::inodes::Inodes;
+use super::heal;
 use super::session::{Notice, Session};
 use crate::volume::gfid::Gfid;
+use crate::volume::heal::Choice;
+use crate::volume::options;
 use crate::volume::rpc::Fop;
 
 /// The largest read that the kernel may send.
@@ -57,6 +65,10 @@ pub struct MountOptions {
     pub read_only: bool,
     /// A directory of the volume to mount instead of its root.
     pub subdir: Option<String>,
+    /// Whether everything is also found by its identity, below `.gfid`.
+    pub aux_gfid: bool,
+    /// The machine that mounts.
+    pub machine: String,
     /// Time-outs.
     pub ttl: Ttl,
 }
@@ -67,12 +79,19 @@ pub struct Mounted {
     buffers: Buffers,
     inodes: Inodes,
     locks: locks::Locks,
+    meta: meta::Meta,
+    /// How many minutes a choice in split-brain holds.
+    choice_minutes: AtomicU64,
+    /// Whether there is a `.gfid`.
+    aux_gfid: bool,
     ttl: Ttl,
     notifier: OnceLock<Notifier>,
     /// The kernel's end, for a message that [`Notifier`] does not have.
     device: OwnedFd,
-    /// What is to be heeded.
-    news: Sender<Notice>,
+    /// What the kernel is to forget.
+    stale: Sender<Stale>,
+    /// What is to be healed from here.
+    heals: Sender<Gfid>,
 }
 
 impl Mounted {
@@ -84,81 +103,34 @@ impl Mounted {
     /// A person chose a copy to read in split-brain.
     fn choose(&self, number: u64, gfid: Gfid, slot: &[u8]) -> Result<(), i32> {
         let choice = virtuals::slot(&self.session.files, gfid, slot)?;
-        self.inodes.with(number, |k| k.choice = choice);
-        self.invalidate(gfid, None);
+        let until = Instant::now() + Duration::from_secs(60 * self.choice_minutes.load(Relaxed));
+        self.inodes.with(number, |k| k.choice = choice.map(|copy| (copy, until)));
+        self.forget_contents(gfid);
         Ok(())
     }
 
-    fn invalidate(&self, gfid: Gfid, name: Option<&Bytes>) {
-        let Some(notifier) = self.notifier.get() else { return };
-        let number = INodeNo(self.inodes.number(gfid));
-        // The kernel may not know it (any more): then there is nothing to do.
-        let _ = match name {
-            Some(name) => notifier.inval_inode(number, -1, 0).and_then(|()| self.expire(number, name)),
-            None => notifier.inval_inode(number, 0, 0),
-        };
+    /// How long later choices hold, in minutes.
+    fn choose_for(&self, minutes: &[u8]) -> Result<(), i32> {
+        let minutes = std::str::from_utf8(minutes).ok().and_then(|text| text.parse().ok()).ok_or(libc::EINVAL)?;
+        self.choice_minutes.store(minutes, Relaxed);
+        Ok(())
     }
 
-    /// A name is looked up again before it is used. (To drop it, as [`Notifier::inval_entry`] does, would pull a working
-    /// directory from under a process. Kernels before 6.2 do not know the difference and drop it.)
-    fn expire(&self, parent: INodeNo, name: &[u8]) -> io::Result<()> {
-        const INVAL_ENTRY: i32 = 3;
-        const EXPIRE_ONLY: u32 = 1;
-        let length = u32::try_from(name.len()).map_err(io::Error::other)?;
-        let head = [&parent.0.to_ne_bytes()[..], &length.to_ne_bytes(), &EXPIRE_ONLY.to_ne_bytes()];
-        self.tell_kernel(INVAL_ENTRY, &[&head.concat(), name, &[0]].concat())
+    /// A person says which copy is right: the others are healed from it.
+    fn finalize(&self, number: u64, gfid: Gfid, slot: &[u8]) -> Result<(), i32> {
+        let source = virtuals::slot(&self.session.files, gfid, slot)?.ok_or(libc::EINVAL)?;
+        heal::inode(&*self.session.files.set_of(gfid)?, gfid, Some(Choice::Source(source)), false)?;
+        self.inodes.with(number, |k| k.choice = None);
+        self.forget_contents(gfid);
+        Ok(())
     }
 
-    /// All names are looked up again before they are used. (Kernels before 6.16 do not know this; there they stay as long as
-    /// `entry-timeout` says.)
-    fn expire_all(&self) -> io::Result<()> {
-        const INC_EPOCH: i32 = 8;
-        self.tell_kernel(INC_EPOCH, &[])
-    }
-
-    /// A message to the kernel that answers nothing: length, kind, 0, body.
-    fn tell_kernel(&self, kind: i32, body: &[u8]) -> io::Result<()> {
-        let length = u32::try_from(16 + body.len()).map_err(io::Error::other)?;
-        let message = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &0_u64.to_ne_bytes(), body].concat();
-        nix::unistd::write(&self.device, &message).map(drop).map_err(io::Error::from)
-    }
-
-    /// Takes what changed out of the kernel's caches.
-    fn heed(self: &Arc<Self>, news: &Notice) {
-        match news {
-            Notice::Freed => self.locks.ring(),
-            Notice::Changed(gfid, name) => self.invalidate(*gfid, name.as_ref()),
-            Notice::Gone(gfid, brick) => {
-                let number = self.inodes.number(*gfid);
-                let open = self.inodes.with(number, |k| {
-                    k.kept = k.open > 0;
-                    k.kept
-                });
-                if open != Some(true) {
-                    self.session.let_go(*gfid, *brick);
-                }
-                self.invalidate(*gfid, None);
-            }
-            // A brick that went leaves good copies behind.
-            Notice::Brick { up: false, usable: true, .. } => {}
-            // One that came may show that copies accuse each other, and what was changed on it meanwhile was told to nobody.
-            Notice::Brick { .. } | Notice::Volume => {
-                let own = self.clone();
-                // It takes long when the kernel knows much, and what others change meanwhile must not wait for it.
-                let _ = std::thread::Builder::new().name("doubt".into()).spawn(move || own.doubt());
-            }
-        }
-    }
-
-    /// Takes everything out of the kernel's caches.
-    fn doubt(&self) {
-        self.locks.restore(&self.session);
-        // Where the kernel cannot do it, names live out their time.
-        let _ = self.expire_all();
-        for number in self.inodes.all() {
-            if let Ok(known) = self.inodes.get(number) {
-                self.invalidate(known.gfid, None);
-            }
+    /// Copies accuse each other: they are healed from here, in the background, if the volume's options want it.
+    fn heal(&self, gfid: Gfid) {
+        let volume = &self.session.files.graph().volume;
+        let wanted = ["cluster.data-self-heal", "cluster.metadata-self-heal", "cluster.entry-self-heal"];
+        if wanted.iter().any(|key| options::is_on(volume, key)) {
+            let _ = self.heals.send(gfid);
         }
     }
 }
@@ -169,27 +141,38 @@ impl Mounted {
 /// If it cannot be mounted.
 pub fn serve(
     options: &MountOptions,
-    start: impl FnOnce(Sender<Notice>) -> io::Result<Arc<Session>>,
+    start: impl FnOnce(Box<dyn Fn(Notice) + Send>) -> io::Result<Arc<Session>>,
     ready: impl FnOnce(),
 ) -> io::Result<()> {
-    let (news, heard) = channel();
-    let session = start(news.clone())?;
+    let (stale, waiting) = channel();
+    let ear = heed::Ear::default();
+    let own = ear.clone();
+    let session = start(Box::new(move |news| own.get().into_iter().for_each(|mounted| mounted.heed(&news))))?;
     let root = match &options.subdir {
         Some(dir) => session.files.directory(dir.as_bytes()).map_err(io::Error::from_raw_os_error)?,
         None => Gfid::ROOT,
     };
-    let (buffers, inodes) = (Buffers::new(session.clone(), news.clone())?, Inodes::new(root));
+    let (buffers, inodes) = (Buffers::new(session.clone(), stale.clone())?, Inodes::new(root));
     let fd = mount(options)?;
+    let (heals, accused) = channel();
     let mounted = Arc::new(Mounted {
         session,
         device: fd.try_clone()?,
         buffers,
         inodes,
         locks: <_>::default(),
+        meta: meta::Meta::new(&options.point, &options.machine),
+        choice_minutes: AtomicU64::new(5),
+        aux_gfid: options.aux_gfid,
         ttl: options.ttl,
         notifier: OnceLock::new(),
-        news,
+        stale,
+        heals,
     });
+    let healed = mounted.session.clone();
+    std::thread::Builder::new().name("heal".into()).spawn(move || heal_all(&healed, &accused))?;
+    let told = Arc::downgrade(&mounted);
+    crate::volume::dump::on_request(move || told.upgrade().map(|mounted| mounted.sections()));
     let mut config = fuser::Config::default();
     config.acl = SessionACL::All;
     config.n_threads = Some(8);
@@ -198,16 +181,25 @@ pub fn serve(
     read_ahead(&options.point);
     let _ = mounted.notifier.set(fuse.notifier());
     let own = mounted.clone();
-    std::thread::Builder::new().name("heed".into()).spawn(move || heed_all(&own, &heard))?;
+    std::thread::Builder::new().name("forget".into()).spawn(move || heed::forget_all(&own, &waiting))?;
+    let _ = ear.set(mounted.clone());
     ready();
     let outcome = fuse.run();
     mounted.buffers.flush_all();
     outcome
 }
 
-fn heed_all(mounted: &Arc<Mounted>, heard: &Receiver<Notice>) {
-    while let Ok(news) = heard.recv() {
-        mounted.heed(&news);
+/// Heals one inode after the other; who asked for one meanwhile is not served twice.
+fn heal_all(session: &Session, accused: &Receiver<Gfid>) {
+    while let Ok(first) = accused.recv() {
+        let all: BTreeSet<Gfid> = std::iter::once(first).chain(accused.try_iter()).collect();
+        let policy = options::value(&session.files.graph().volume, "cluster.favorite-child-policy").to_owned();
+        for gfid in all {
+            if let Ok(set) = session.files.set_of(gfid) {
+                // What cannot be healed now is left to the self-heal daemon.
+                let _ = heal::inode(&set, gfid, Choice::policy(&policy), false);
+            }
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! Names and figures: what is looked up, made, moved, removed.
 
 use std::ffi::OsStr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use fuser::{FileAttr, INodeNo, RenameFlags, Request};
 
+use super::Ttl;
 use super::attr::{attr, now, stale, stripped};
+use super::aux::{aux_attr, is_aux};
 use super::fs::Fs;
 use super::inodes::name as blob;
 use crate::volume::client::tale::{self, Telling};
@@ -29,9 +32,28 @@ impl Fs {
     }
 
     pub(super) fn lookup_entry(&self, parent: INodeNo, name: &OsStr) -> Result<FileAttr, i32> {
+        if let Some(found) = self.meta_lookup(parent, name).or_else(|| self.aux_lookup(parent, name)) {
+            return found;
+        }
         let found = self.0.session.files.lookup(self.gfid(parent)?, &blob(name))?;
+        if found.needs_heal {
+            self.0.heal(found.inode.gfid);
+        }
         let inode = self.fresh(found.inode)?;
         Ok(self.told(&inode))
+    }
+
+    /// The same with how long it may be believed: what copies dispute has a name, by which a person may ask about it, and no
+    /// attributes.
+    pub(super) fn lookup_disputed(&self, parent: INodeNo, name: &OsStr) -> Result<(FileAttr, Ttl), i32> {
+        match self.lookup_entry(parent, name) {
+            Ok(attr) => Ok((attr, self.0.ttl)),
+            Err(libc::EIO) => {
+                let known = self.0.session.files.identity(self.gfid(parent)?, &blob(name)).ok_or(libc::EIO)?;
+                Ok((self.told(&known), Ttl { attribute: Duration::ZERO, entry: Duration::ZERO }))
+            }
+            Err(errno) => Err(errno),
+        }
     }
 
     /// An inode whose figures count what is still in memory here.
@@ -44,14 +66,33 @@ impl Fs {
     }
 
     pub(super) fn stat(&self, ino: INodeNo) -> Result<FileAttr, i32> {
-        let gfid = self.gfid(ino)?;
+        if let Some(node) = self.meta(ino) {
+            return Ok(self.meta_attr(ino, &node?));
+        }
+        if is_aux(ino) {
+            return Ok(aux_attr());
+        }
+        let known = self.0.inodes.get(ino.0)?;
+        let gfid = known.gfid;
+        if let Some(copy) = known.chosen() {
+            let inode = self.0.session.files.set_of(gfid)?.copy_of(gfid, copy)?;
+            return Ok(self.figures(gfid, &inode.iatt));
+        }
         self.0.buffers.flush(gfid)?;
-        Ok(self.figures(gfid, &self.0.session.files.figures(gfid).map_err(stale)?))
+        match self.0.session.files.figures(gfid) {
+            // Copies dispute the attributes: GlusterFS's mount shows those of one of them, and does nothing with the file.
+            Err(libc::EIO) => {
+                let copy = self.0.session.files.set_of(gfid)?.any_copy(gfid).ok_or(libc::EIO)?;
+                Ok(self.figures(gfid, &copy.iatt))
+            }
+            figures => Ok(self.figures(gfid, &figures.map_err(stale)?)),
+        }
     }
 
-    pub(super) fn node(&self, req: &Request, mode: u32, rdev: u32, target: Bytes) -> Node {
+    /// Something new, as its maker wants it.
+    pub(super) fn node(&self, req: &Request, (mode, umask): (u32, u32), rdev: u32, target: Bytes) -> Node {
         let (gfid, time) = (self.0.inodes.newborn(), now());
-        Node { gfid, mode, uid: req.uid(), gid: req.gid(), rdev, target, time, xattrs: vec![] }
+        Node { gfid, mode, uid: req.uid(), gid: req.gid(), rdev, target, time, xattrs: vec![], umask: Some(umask) }
     }
 
     pub(super) fn make(&self, parent: INodeNo, name: &OsStr, node: Node) -> Result<FileAttr, i32> {

@@ -200,6 +200,36 @@ impl Set {
         copies
     }
 
+    /// Which inode has a name as far as all copies that are there agree on it, although they may dispute its attributes.
+    pub fn identity(&self, parent: Gfid, name: &Bytes) -> Option<Inode> {
+        let copies = self.ask_name(self.ready().ok()?, parent, name);
+        let mut there = copies.iter().filter_map(|copy| copy.as_ref().ok());
+        let first = there.next()?;
+        let same = |copy: &Inode| (copy.gfid, copy.iatt.kind()) == (first.gfid, first.iatt.kind());
+        there.all(same).then(|| first.clone())
+    }
+
+    /// An inode as any copy has it that is there.
+    pub fn any_copy(&self, gfid: Gfid) -> Option<Inode> {
+        self.ask_inode(self.ready().ok()?, &Fop::Stat { gfid }).into_iter().find_map(Result::ok)
+    }
+
+    /// Whether somebody can say what an inode's attributes are.
+    ///
+    /// # Errors
+    /// EIO, ENOTCONN.
+    pub fn has_attributes(&self, gfid: Gfid) -> Result<(), i32> {
+        self.knowing(gfid)?.metadata.map(drop).map_err(NoCopy::errno)
+    }
+
+    /// An inode as one copy has it.
+    ///
+    /// # Errors
+    /// As of that brick.
+    pub fn copy_of(&self, gfid: Gfid, copy: usize) -> Result<Inode, i32> {
+        self.ask_inode(Kids::one(copy), &Fop::Stat { gfid }).swap_remove(copy)
+    }
+
     /// No copy has it: ENOENT if enough say so.
     fn nowhere(&self, copies: &[Result<Inode, i32>], absent: Kids) -> i32 {
         if self.shape.suffices(absent) {

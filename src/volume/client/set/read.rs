@@ -28,6 +28,15 @@ impl Set {
         Ok(data)
     }
 
+    /// What one copy tells.
+    ///
+    /// # Errors
+    /// As of that brick.
+    pub fn told_by(&self, copy: usize, fop: &Fop) -> Result<Reply, i32> {
+        let (_, answer) = self.wire.ask(Kids::one(copy), std::slice::from_ref(fop)).swap_remove(0);
+        answer.last().cloned()
+    }
+
     /// The target of a symbolic link, a value, a position: whatever one good copy can tell.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use crate::volume::rpc::Iatt;
 use crate::volume::xattr::Time;
 
 /// How many names of a directory are remembered.
-pub const NAMES: usize = 50_000;
+pub const NAMES: usize = 250_000;
 /// How often names must be missing before all others are worth asking for.
 const WORTH: u32 = 8;
 

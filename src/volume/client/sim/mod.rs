@@ -229,6 +229,7 @@ impl Sim {
         drop(state);
         if let Some(brick) = brick {
             brick.handle(session, Request { id, fops }, payload);
+            brick.rest();
         }
     }
 
@@ -250,13 +251,15 @@ impl Sim {
                     drop(state);
                     self.contend(sets, client, &lock);
                 }
-                ToClient::Invalidate { gfid, .. } => {
+                ToClient::Invalidate { gfid, heard, .. } | ToClient::Gone { gfid, heard } => {
+                    // It says that it heard before anything else.
+                    link.queue.push_front((0, vec![Fop::Heard { number: heard }], Bytes::new()));
                     drop(state);
                     if let Some(set) = sets.get(client) {
                         set.forget(gfid);
                     }
                 }
-                ToClient::Gone { .. } | ToClient::Freed { .. } | ToClient::Blaming(_) => {}
+                ToClient::Freed { .. } | ToClient::Blaming(_) => {}
             }
         }
         self.changed.notify_all();

@@ -47,6 +47,7 @@ fn node(gfid: Gfid) -> Node {
         target: Bytes::new(),
         time: crate::volume::xattr::Time { sec: 1, nsec: 0 },
         xattrs: vec![],
+        umask: None,
     }
 }
 
