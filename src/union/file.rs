@@ -119,18 +119,19 @@ impl<B: Branch> Union<B> {
         self.attributes(node)
     }
 
-    /// Clears the set-user-id bit, and the set-group-id bit of a group-executable file, after a write by an ordinary user.
+    /// Clears the set-user-id bit, and the set-group-id bit of a group-executable file, after a write by an ordinary user;
+    /// whether there was one.
     ///
     /// # Errors
     /// Those of the branch.
-    pub fn strip_ids(&self, node: &Arc<Node<B>>) -> Result<()> {
+    pub fn strip_ids(&self, node: &Arc<Node<B>>) -> Result<bool> {
         let stat = self.attributes(node)?;
         let drop = 0o4000 | if stat.mode & 0o010 != 0 { 0o2000 } else { 0 };
         if stat.kind != Kind::File || stat.mode & drop == 0 {
-            return Ok(());
+            return Ok(false);
         }
         let change = Change { mode: Some(stat.mode & !drop), ..Change::default() };
-        self.with_top(node, |branch, at| branch.change(at, &change))
+        self.with_top(node, |branch, at| branch.change(at, &change)).map(|()| true)
     }
 
     /// Reads content.

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::check;
-use super::fs::RealUnion;
 use super::session::open_branch;
+use super::shared::RealUnion;
 use crate::union::branch::{At, Branch, Errno, Kind};
 use crate::union::names;
 use crate::union::reshape::option_words;

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::{Deserialize, Serialize};
 
-use super::fs::{RealUnion, Shared};
 use super::session::{self, open_branch};
+use super::shared::{RealUnion, Shared};
 use super::{answer, real::RealBranch};
 use crate::union::branch::{Errno, Kind};
 use crate::union::node::Member;
@@ -191,6 +191,11 @@ impl Kernel {
     /// Cached content of a file between two offsets is thrown out.
     pub fn drop_pages(&self, ino: u64, offset: u64, length: u64) {
         self.notify(INVAL_INODE, &[&ino.to_ne_bytes(), &offset.to_ne_bytes(), &length.to_ne_bytes()]);
+    }
+
+    /// Attributes of an object are thrown out. Safe while the kernel waits for our answer about it.
+    pub fn forget_attributes(&self, ino: u64) {
+        self.notify(INVAL_INODE, &[&ino.to_ne_bytes(), &(-1i64).to_ne_bytes(), &0i64.to_ne_bytes()]);
     }
 
     /// Attributes and cached content of an object are thrown out.

@@ -1,4 +1,5 @@
 //! FUSE requests to operations of the union, one to one; nothing is decided here but what the kernel may remember.
+//! Contents are in [`super::contents`], directories in [`super::listing`], opens in [`super::passthrough`].
 //!
 //! **Opens never leave the kernel.** Where the first branch is writable, no branch asks for copy-up at open, and the kernel can,
 //! `open` and `opendir` are answered with `ENOSYS` once: from then on an open costs nothing, and reading a file whose
@@ -8,12 +9,10 @@
 //! **What the kernel remembers.** With `udba=none` and `udba=notify` names and attributes are remembered for an hour, missing
 //! names too (the watcher corrects them); with `udba=reval` for no time at all.
 
-use std::cell::RefCell;
-use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use fuser::{
@@ -25,114 +24,36 @@ use fuser::{
 
 use super::attributes::{absent, attr, caller, fail, real_rdev, request_time};
 use super::cached::{self, Corrections};
+use super::contents::{Range, Write};
 use super::control::Kernel;
 use super::io;
-use super::passthrough::Passthrough;
 use super::real::RealBranch;
-use super::watch::Watcher;
+use super::shared::{LONG, RealUnion, Shared};
+use crate::union::Node;
 use crate::union::branch::{Change, Errno, Kind, Replace, Result, SetTime, Stat};
 use crate::union::make::New;
 use crate::union::names::NAME_MAX;
-use crate::union::options::Udba;
 use crate::union::rename::Side;
-use crate::union::{Node, Union};
-
-/// The union of real directories.
-pub type RealUnion = Union<RealBranch>;
-
-/// How long the kernel may remember where it may at all.
-const LONG: Duration = Duration::from_secs(3600);
-
-/// What the session and the file system share.
-pub struct Shared {
-    /// The union.
-    pub union: RealUnion,
-    /// Whether opens are answered in the kernel.
-    pub no_open: AtomicBool,
-    /// Milliseconds for which the kernel may remember names and attributes.
-    pub ttl: AtomicU64,
-    /// Missing names that the kernel was given to remember: directory and name. They are no nodes, so nothing else knows them.
-    pub absent: Mutex<HashSet<(u64, OsString)>>,
-    /// The files that are open past us, where `passthrough` was asked for.
-    pub passthrough: Option<Passthrough>,
-    /// Watches the directories that the kernel is about to remember something of.
-    pub watcher: Option<Watcher>,
-}
-
-impl Shared {
-    /// Sets how long the kernel may remember, by the union's `udba`.
-    pub fn set_ttl(&self) {
-        let long = u64::try_from(LONG.as_millis()).unwrap_or(u64::MAX);
-        self.ttl.store(if self.looks_again() { 0 } else { long }, Relaxed);
-    }
-
-    /// Whether nothing may be remembered: strict `udba=reval`, or direct changes cannot be watched for.
-    pub fn looks_again(&self) -> bool {
-        match self.union.settings().udba {
-            Udba::None => false,
-            Udba::Reval => true,
-            Udba::Notify => self.watcher.as_ref().is_none_or(Watcher::is_blind),
-        }
-    }
-
-    /// For how long the kernel may remember that a name is missing; noted, so that it can be told otherwise.
-    fn absent_ttl(&self, parent: u64, name: &OsStr) -> Duration {
-        let ttl = self.ttl();
-        if ttl.is_zero() {
-            return ttl;
-        }
-        let mut absent = self.absent.lock().unwrap();
-        if absent.len() >= MAX_ABSENT {
-            return Duration::ZERO;
-        }
-        absent.insert((parent, name.to_owned()));
-        ttl
-    }
-
-    pub(super) fn watch(&self, node: &Arc<Node<RealBranch>>) {
-        let Some(watcher) = &self.watcher else { return };
-        let before = watcher.is_blind();
-        watcher.watch(node);
-        if watcher.is_blind() != before {
-            self.set_ttl();
-        }
-    }
-
-    pub(super) fn ttl(&self) -> Duration {
-        if self.watcher.as_ref().is_some_and(Watcher::is_wary) {
-            return Duration::ZERO;
-        }
-        Duration::from_millis(self.ttl.load(Relaxed))
-    }
-}
-
-/// How many missing names the kernel is given to remember.
-const MAX_ABSENT: usize = 100_000;
 
 /// The file system as fuser sees it.
 #[derive(Clone)]
 pub struct UnionFs {
     pub(super) shared: Arc<Shared>,
     pub(super) corrections: Corrections,
+    pub(super) kernel: Arc<Kernel>,
     /// Whether files that are being made are written straight through.
     pub(super) direct: bool,
 }
-
-/// From how many bytes on a copy-up is made on a thread of its own.
-const LONG_COPY: u64 = 1 << 20;
 
 /// The kernel's limit of one request here: 256 KiB, so that what is copied through stays in a processor's own cache. Measured:
 /// 1 MiB and 128 KiB are slower.
 const MAX_WRITE: u32 = 1 << 18;
 
-thread_local! {
-    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
 impl UnionFs {
     /// Over a union, with a line to the kernel's side of the mount.
     pub fn new(shared: &Arc<Shared>, kernel: &Arc<Kernel>) -> Self {
-        Self { shared: shared.clone(), corrections: Corrections::start(kernel.clone()), direct: false }
+        let (corrections, kernel) = (Corrections::start(kernel.clone()), kernel.clone());
+        Self { shared: shared.clone(), corrections, kernel, direct: false }
     }
 
     pub(super) fn union(&self) -> &RealUnion {
@@ -164,25 +85,9 @@ impl UnionFs {
         self.union().make(&self.node(parent)?, name, new, &caller(req, umask))
     }
 
-    fn write_now(
-        &self,
-        node: &Arc<Node<RealBranch>>,
-        fh: FileHandle,
-        data: &[u8],
-        offset: u64,
-        strip: bool,
-        reply: ReplyWrite,
-    ) {
-        cached::note_pages(node, fh, None, true);
-        match write(self.union(), node, data, offset, strip) {
-            Ok(size) => self.corrections.written(node, fh, offset, size, reply),
-            Err(e) => reply.error(fail(e)),
-        }
-    }
-
     /// Runs `job` here, or on a thread of its own if it begins with the copy-up of a big file: nobody else waits for that.
-    fn aside(&self, node: &Arc<Node<RealBranch>>, job: impl FnOnce() + Send + 'static) {
-        if self.union().to_copy(node) < LONG_COPY {
+    pub(super) fn aside(&self, node: &Arc<Node<RealBranch>>, job: impl FnOnce() + Send + 'static) {
+        if !self.is_long(node) {
             return job();
         }
         std::thread::spawn(job);
@@ -193,14 +98,14 @@ impl UnionFs {
         &self,
         ino: INodeNo,
         reply: ReplyEmpty,
-        change: impl FnOnce(&RealUnion, &Arc<Node<RealBranch>>) -> Result<()> + Send + 'static,
+        change: impl FnOnce(&Self, &Arc<Node<RealBranch>>) -> Result<()> + Send + 'static,
     ) {
         let node = match self.node(ino) {
             Ok(node) => node,
             Err(e) => return reply.error(fail(e)),
         };
-        let (shared, held) = (self.shared.clone(), node.clone());
-        self.aside(&node, move || Self::empty(reply, change(&shared.union, &held)));
+        let (fs, held) = (self.clone(), node.clone());
+        self.aside(&node, move || Self::empty(reply, change(&fs, &held)));
     }
 
     fn empty(reply: ReplyEmpty, done: Result<()>) {
@@ -427,24 +332,7 @@ impl Filesystem for UnionFs {
         lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let node = match self.node(ino) {
-            Ok(node) => node,
-            Err(e) => return reply.error(fail(e)),
-        };
-        cached::note_pages(&node, fh, lock_owner, false);
-        if offset == 0 {
-            self.corrections.singly_around(&node);
-        }
-        BUFFER.with_borrow_mut(|buffer| {
-            let size = size as usize;
-            if buffer.len() < size {
-                buffer.resize(size, 0);
-            }
-            match self.union().read(&node, &mut buffer[..size], offset) {
-                Ok(got) => reply.data(&buffer[..got]),
-                Err(e) => reply.error(fail(e)),
-            }
-        });
+        self.read_content(ino, fh, offset, size, lock_owner, reply);
     }
 
     fn write(
@@ -459,18 +347,10 @@ impl Filesystem for UnionFs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let node = match self.node(ino) {
-            Ok(node) => node,
-            Err(e) => return reply.error(fail(e)),
-        };
         let strip = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
         // A page that was changed through a map is written through any handle that is at hand.
         let fh = if write_flags.contains(WriteFlags::FUSE_WRITE_CACHE) { FileHandle(0) } else { fh };
-        if self.union().to_copy(&node) < LONG_COPY {
-            return self.write_now(&node, fh, data, offset, strip, reply);
-        }
-        let (fs, data) = (self.clone(), data.to_vec());
-        std::thread::spawn(move || fs.write_now(&node, fh, &data, offset, strip, reply));
+        self.write_content(ino, Write { fh, data, offset, strip }, reply);
     }
 
     fn fsync(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, datasync: bool, reply: ReplyEmpty) {
@@ -520,7 +400,7 @@ impl Filesystem for UnionFs {
         reply: ReplyEmpty,
     ) {
         let (name, value) = (name.to_owned(), value.to_vec());
-        self.change(ino, reply, move |union, node| union.set_xattr(node, &name, &value, flags));
+        self.change(ino, reply, move |fs, node| fs.union().set_xattr(node, &name, &value, flags));
     }
 
     fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
@@ -544,7 +424,7 @@ impl Filesystem for UnionFs {
 
     fn removexattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.to_owned();
-        self.change(ino, reply, move |union, node| union.remove_xattr(node, &name));
+        self.change(ino, reply, move |fs, node| fs.union().remove_xattr(node, &name));
     }
 
     fn fallocate(
@@ -558,9 +438,9 @@ impl Filesystem for UnionFs {
         reply: ReplyEmpty,
     ) {
         let strip = req.uid() != 0;
-        self.change(ino, reply, move |union, node| {
-            io::allocate(&*union.opened(node, true)?, offset, length, mode)?;
-            if strip { union.strip_ids(node) } else { Ok(()) }
+        self.change(ino, reply, move |fs, node| {
+            io::allocate(&*fs.union().opened(node, true)?, offset, length, mode)?;
+            if strip { fs.strip(node) } else { Ok(()) }
         });
     }
 
@@ -584,34 +464,9 @@ impl Filesystem for UnionFs {
         _flags: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
-        let (source, target) = match (self.node(ino_in), self.node(ino_out)) {
-            (Ok(source), Ok(target)) => (source, target),
-            (Err(e), _) | (_, Err(e)) => return reply.error(fail(e)),
-        };
-        let (shared, held) = (self.shared.clone(), target.clone());
-        let strip = req.uid() != 0;
-        self.aside(&target, move || {
-            let copied = shared.union.opened(&held, true).and_then(|target| {
-                if strip {
-                    shared.union.strip_ids(&held)?;
-                }
-                io::copy_range(&*shared.union.opened(&source, false)?, offset_in, &target, offset_out, len)
-            });
-            match copied {
-                Ok(size) => reply.written(size),
-                Err(e) => reply.error(fail(e)),
-            }
-        });
+        let range = Range { from: offset_in, to: offset_out, length: len, strip: req.uid() != 0 };
+        self.copy_content(ino_in, ino_out, range, reply);
     }
-}
-
-/// Writes; with `strip` the set-id bits are cleared first.
-fn write(union: &RealUnion, node: &Arc<Node<RealBranch>>, data: &[u8], offset: u64, strip: bool) -> Result<usize> {
-    if strip {
-        union.make_writable(node, None)?;
-        union.strip_ids(node)?;
-    }
-    union.write(node, data, offset)
 }
 
 fn reply_xattr(reply: ReplyXattr, value: Result<Vec<u8>>, size: u32) {

@@ -3,8 +3,8 @@
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 
-use super::fs::RealUnion;
 use super::real::RealBranch;
+use super::shared::RealUnion;
 use crate::union::branch::{Errno, Kind, Result};
 use crate::union::{Node, options::Coo};
 

@@ -13,6 +13,12 @@ use crate::union::Node;
 use crate::union::branch::Result;
 use crate::union::list::FIRST_COOKIE;
 
+/// From how many names on a directory is large: its reader gets the attributes of the first [`SAMPLE`] names at first. Who looks
+/// at any of them is given those of the further names too, which the kernel asks for then; who wants names alone is not made to
+/// wait for what he does not look at.
+const LARGE: usize = 500;
+const SAMPLE: usize = 16;
+
 impl UnionFs {
     /// Reading a directory from its beginning: the directory around it loses the time of access of this one.
     fn begin(&self, dir: &Node<RealBranch>, offset: u64) {
@@ -63,7 +69,8 @@ impl UnionFs {
             }
         }
         let listing = self.union().listing(&node, if offset <= FIRST_COOKIE { 0 } else { offset })?;
-        for item in listing.after(offset) {
+        let sample = offset == 0 && listing.items.len() > LARGE;
+        for item in listing.after(offset).iter().take(if sample { SAMPLE } else { usize::MAX }) {
             let Ok((child, stat)) = self.union().lookup_listed(&node, &listing, item) else { continue };
             if reply.add(INodeNo(child.ino), item.cookie, &item.name, &ttl, &attr(child.ino, &stat), Generation(0)) {
                 self.union().forget(child.ino, 1);

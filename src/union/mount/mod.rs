@@ -1,7 +1,7 @@
 //! # The role `mount`: a union of real directories, served to the kernel by FUSE
 //!
-//! [`session`] mounts and serves; [`fs`] turns the kernel's requests into operations of the core (`listing` reads
-//! directories, `attributes` has the kernel's forms); [`real`] is a directory as a
+//! [`session`] mounts and serves; [`fs`] turns the kernel's requests into operations of the core (`contents` reads and
+//! writes, `listing` reads directories, `attributes` has the kernel's forms; [`shared`] is what all threads share); [`real`] is a directory as a
 //! branch ([`held`] are its directories, [`copy`] and [`io`] its larger system calls); [`rest`] closes files that are not written any more;
 //! [`passthrough`] hands files over to the kernel where that was asked for;
 //! [`watch`] notices what is changed in the branches directly;
@@ -15,6 +15,7 @@ pub mod answer;
 mod attributes;
 pub mod cached;
 pub mod check;
+mod contents;
 pub mod control;
 pub mod copy;
 pub mod fs;
@@ -25,4 +26,5 @@ pub mod passthrough;
 pub mod real;
 pub mod rest;
 pub mod session;
+pub mod shared;
 pub mod watch;

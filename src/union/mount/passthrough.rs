@@ -26,8 +26,9 @@ use fuser::{BackingId, FileHandle, FopenFlags, Generation, InitFlags, KernelConf
 
 use super::attributes::attr;
 use super::cached;
-use super::fs::{RealUnion, Shared, UnionFs};
+use super::fs::UnionFs;
 use super::real::RealBranch;
+use super::shared::{RealUnion, Shared};
 use crate::union::Node;
 use crate::union::branch::{At, Branch, Errno, Kind, Stat};
 use crate::union::node::{Member, State};

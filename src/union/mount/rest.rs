@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use super::fs::Shared;
+use super::shared::Shared;
 
 /// How often it is looked whether a file is still being written: it is closed one to two such spans after the last write.
 const SPAN: Duration = Duration::from_millis(50);

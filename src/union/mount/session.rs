@@ -14,9 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Instant;
 
-use super::fs::{Shared, UnionFs};
+use super::fs::UnionFs;
 use super::passthrough::Passthrough;
 use super::real::RealBranch;
+use super::shared::Shared;
 use super::{answer, cached, control, rest, watch};
 use crate::union::branch::Errno;
 use crate::union::options::{Opt, Options};

@@ -20,8 +20,8 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::control::{Kernel, expire_all};
-use super::fs::{RealUnion, Shared};
 use super::real::RealBranch;
+use super::shared::{RealUnion, Shared};
 use crate::union::branch::{At, Branch, Errno, Kind};
 use crate::union::node::Place;
 use crate::union::options::{Access, Udba};
