@@ -201,7 +201,17 @@ mod tests {
     /// A file that was made and then written to, both without its attributes knowing of the write yet.
     fn written(store: &Store) {
         let (mode, xattrs) = (libc::S_IFREG | 0o644, vec![]);
-        let node = Node { gfid: FILE, mode, uid: 0, gid: 0, rdev: 0, target: <_>::default(), time: at(1), xattrs };
+        let node = Node {
+            gfid: FILE,
+            mode,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            target: <_>::default(),
+            time: at(1),
+            xattrs,
+            umask: None,
+        };
         store.make(Gfid::ROOT, b"f", &node).unwrap();
         begin(store, 1);
         store.write(FILE, 0, b"hello", Some(at(9))).unwrap();
