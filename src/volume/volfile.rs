@@ -168,7 +168,7 @@ pub fn brick(volume: &Volume, index: usize, brick: &Brick) -> Vec<Translator> {
     let level = stack.value("diagnostics.brick-log-level");
     stack.statistics(path, level, &top);
     let logins = stack.logins(path);
-    stack.over("server", "protocol/server", &logins, &[path.clone()]);
+    stack.over("server", "protocol/server", &logins, std::slice::from_ref(path));
     stack.all
 }
 

@@ -39,6 +39,9 @@ impl Default for Span {
 /// How many files are counted at most; when there are more, the least used of them are forgotten.
 const FILES: usize = 10_000;
 
+/// Megabytes a second, and when that was.
+type Rate = (u64, SystemTime);
+
 /// Figures since the brick started, and since they were last asked for.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -46,7 +49,7 @@ pub struct Counters {
     /// How many intervals were asked for.
     intervals: AtomicU64,
     /// `READ`, `WRITE` → inode → its fastest one in megabytes a second, and when that was.
-    rates: Mutex<BTreeMap<&'static str, HashMap<Gfid, (u64, SystemTime)>>>,
+    rates: Mutex<BTreeMap<&'static str, HashMap<Gfid, Rate>>>,
     /// `open`, `read`, `write`, `opendir`, `readdir` → inode → how often.
     uses: Mutex<BTreeMap<&'static str, HashMap<Gfid, u64>>>,
 }
