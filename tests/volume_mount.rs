@@ -26,10 +26,11 @@ for i in ${!PORTS[@]}; do soon bash -c "echo > /dev/tcp/127.0.0.1/${PORTS[$i]}";
 mnt a; mnt b
 "#;
 
-fn why_not() -> Option<&'static str> {
+fn why_not(script: &str) -> Option<&'static str> {
     match (nix::unistd::geteuid().is_root(), Path::new("/dev/fuse").exists()) {
         (false, _) => Some("not root"),
         (true, false) => Some("no /dev/fuse"),
+        _ if script.contains("python3") && Command::new("python3").arg("-V").output().is_err() => Some("no python3"),
         _ => None,
     }
 }
@@ -68,7 +69,7 @@ fn spread_story(bricks: usize, options: &[(&str, &str)], script: &str) {
 }
 
 fn tell(script: &str, volume: impl Fn(&Path) -> Volume) {
-    if let Some(why) = why_not() {
+    if let Some(why) = why_not(script) {
         eprintln!("skipped: {why}");
         return;
     }
