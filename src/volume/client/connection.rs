@@ -244,15 +244,14 @@ impl Connection {
     /// Lets what is under way end, then makes the connection anew, perhaps another way. Whoever comes meanwhile waits and sees
     /// nothing of it; if it does not come back in time, the brick is down.
     pub fn reroute(&self) {
-        let until = Instant::now() + REROUTE;
         self.flush();
         // Nobody new asks from here on; who was told something can still say that it heard, since others wait for that.
         self.rerouting.store(true, Relaxed);
-        let old = self.drained(until);
+        let old = self.drained(Instant::now() + REROUTE);
         self.drop_link();
         self.kick();
-        let left = until.saturating_duration_since(Instant::now());
-        let linked = self.relinked.wait_timeout_while(guard(&self.link), left, |l| l.is_none());
+        // However long it took to end what was under way: the brick is there, and has its time to be reached.
+        let linked = self.relinked.wait_timeout_while(guard(&self.link), REROUTE, |l| l.is_none());
         let (link, _) = linked.unwrap_or_else(PoisonError::into_inner);
         self.rerouting.store(false, Relaxed);
         self.relinked.notify_all();
