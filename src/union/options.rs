@@ -264,6 +264,7 @@ const FLAGS: &[&str] = &[
     "mand",
     "nomand",
     "passthrough",
+    "nopoll",
 ];
 const FLAG_KEYS: &[&str] =
     &["user_id", "group_id", "max_read", "blksize", "rootmode", "fd", "x-", "comment", "context", "subtype", "fsname"];

@@ -61,6 +61,7 @@ impl UnionFs {
     }
 
     pub(super) fn node(&self, ino: INodeNo) -> Result<Arc<Node<RealBranch>>> {
+        self.shared.awake.note();
         self.union().node(ino.0)
     }
 

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Instant;
 
 use super::fs::UnionFs;
+use super::awake::{self, Awake};
 use super::passthrough::Passthrough;
 use super::real::RealBranch;
 use super::shared::Shared;
@@ -186,6 +187,7 @@ fn prepare(request: Request, target: &Path) -> Result<Ready, Refused> {
         union,
         ttl: AtomicU64::new(0),
         watcher,
+        awake: if request.options.has(awake::OPTION) { Awake::default() } else { Awake::start() },
         absent: std::sync::Mutex::default(),
     });
     shared.set_ttl();

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::awake::Awake;
 use super::passthrough::Passthrough;
 use super::real::RealBranch;
 use super::watch::Watcher;
@@ -30,6 +31,8 @@ pub struct Shared {
     pub absent: Mutex<HashSet<(u64, OsString)>>,
     /// The files that are open past us, where `passthrough` was asked for.
     pub passthrough: Option<Passthrough>,
+    /// Told of each request.
+    pub awake: Awake,
     /// Watches the directories that the kernel is about to remember something of.
     pub watcher: Option<Watcher>,
 }
