@@ -189,10 +189,10 @@ pub struct Stat {
 }
 
 /// One entry of a directory below.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry<'a> {
     /// The name; never `.` or `..`.
-    pub name: OsString,
+    pub name: &'a OsStr,
     /// What it is; `None` where the file system does not say.
     pub kind: Option<Kind>,
     /// Its inode number.
@@ -306,8 +306,17 @@ pub trait Branch: Send + Sync + 'static {
     fn moved(&self, _dir: &Self::Dir, _parent: &Self::Dir, _name: &OsStr) {}
     /// Attributes.
     fn stat(&self, at: At<'_, Self>) -> Result<Stat>;
-    /// All entries but `.` and `..`, in the file system's order.
-    fn list(&self, dir: &Self::Dir) -> Result<Vec<Entry>>;
+    /// Gives all entries but `.` and `..`, in the file system's order.
+    fn list(&self, dir: &Self::Dir, each: &mut dyn FnMut(Entry<'_>)) -> Result<()>;
+    /// The names of all entries.
+    ///
+    /// # Errors
+    /// As [`Branch::list`].
+    fn names(&self, dir: &Self::Dir) -> Result<Vec<OsString>> {
+        let mut names = Vec::new();
+        self.list(dir, &mut |entry| names.push(entry.name.to_owned()))?;
+        Ok(names)
+    }
     /// Makes and opens (read and write) a new regular file; `EEXIST` if the name is taken.
     fn create(&self, at: &Self::Dir, name: &OsStr, mode: u32) -> Result<Self::File>;
     /// Makes a directory.

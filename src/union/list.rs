@@ -5,29 +5,50 @@
 //! so reading can go on at any cookie, however the directory changed meanwhile, and whatever was there all the time is
 //! given exactly once.
 
-use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+
+use xxhash_rust::xxh64::xxh64;
 
 use super::branch::{Branch, Key, Kind, Result};
 use super::node::{Node, Places};
 use super::{Union, names};
 
 /// One name of a merged directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Item {
     /// Where to go on after it; above [`FIRST_COOKIE`].
     pub cookie: u64,
-    /// The name.
-    pub name: OsString,
-    /// What it is; `None` where the file system does not say.
-    pub kind: Option<Kind>,
     /// Its number in the union.
     pub ino: u64,
+    /// Where its name begins in the listing's memory, and its length.
+    start: u32,
+    length: u8,
+    place: u16,
+    what: What,
+}
+
+/// What is under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// Something; `None` where the file system does not say what.
+    Entry(Option<Kind>),
+    /// A whiteout: it hides what is in lower places.
+    Whiteout,
+}
+
+impl Item {
+    /// What it is; `None` where the file system does not say.
+    pub fn kind(&self) -> Option<Kind> {
+        if let What::Entry(kind) = self.what { kind } else { None }
+    }
+
     /// Which of the directory's places it is served from.
-    pub place: usize,
+    pub fn place(&self) -> usize {
+        usize::from(self.place)
+    }
 }
 
 /// Cookies up to this are `.` and `..`.
@@ -36,7 +57,7 @@ pub const FIRST_COOKIE: u64 = 16;
 /// A merged listing in the order of its cookies: what there was at one moment.
 pub struct Listing<B: Branch> {
     /// The entries.
-    pub items: Vec<Item>,
+    merged: Merged,
     /// The places that were merged.
     pub(super) places: Places<B>,
     /// When that was; see [`Union::lookup_listed`].
@@ -44,46 +65,89 @@ pub struct Listing<B: Branch> {
 }
 
 impl<B: Branch> Listing<B> {
+    /// All entries.
+    pub fn items(&self) -> &[Item] {
+        &self.merged.items
+    }
+
     /// The entries after a cookie.
     pub fn after(&self, cookie: u64) -> &[Item] {
-        &self.items[self.items.partition_point(|item| item.cookie <= cookie)..]
+        &self.items()[self.items().partition_point(|item| item.cookie <= cookie)..]
+    }
+
+    /// The name of an entry of this listing.
+    pub fn name(&self, item: &Item) -> &OsStr {
+        self.merged.name(item)
     }
 }
 
-fn cookie(name: &OsStr) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    (hasher.finish() >> 1).max(FIRST_COOKIE + 1)
+/// Names that several places have, each once; all of them in one piece of memory.
+#[derive(Default)]
+pub(super) struct Merged {
+    bytes: Vec<u8>,
+    items: Vec<Item>,
 }
 
-/// Merges the entries of several places into names with the place that serves each, in no order.
-pub(super) fn merge<B: Branch>(places: &Places<B>, show_whiteouts: bool) -> Result<Vec<(usize, super::branch::Entry)>> {
-    if let [only] = &**places {
-        let entries = only.member.branch.list(&only.dir)?;
-        let shown = entries.into_iter().filter(|e| show_whiteouts || !names::is_reserved(&e.name));
-        return Ok(shown.map(|e| (0, e)).collect());
+impl Merged {
+    /// Whether no name shows.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
     }
-    let mut seen: HashSet<OsString> = HashSet::new();
-    let mut merged = Vec::new();
+
+    /// The names that show, with the place that serves each.
+    pub fn names(&self) -> impl Iterator<Item = (usize, &OsStr)> {
+        self.items.iter().map(|item| (item.place(), self.name(item)))
+    }
+
+    fn name(&self, item: &Item) -> &OsStr {
+        let start = item.start as usize;
+        OsStr::from_bytes(&self.bytes[start..start + usize::from(item.length)])
+    }
+
+    fn push(&mut self, name: &OsStr, place: usize, ino: u64, what: What) {
+        let (start, length, place) = (self.bytes.len() as u32, name.len() as u8, place as u16);
+        self.bytes.extend_from_slice(name.as_bytes());
+        let cookie = (xxh64(name.as_bytes(), 0) >> 1).max(FIRST_COOKIE + 1);
+        self.items.push(Item { cookie, ino, start, length, place, what });
+    }
+
+    /// The order of entries with one cookie.
+    fn rank(&self, item: &Item) -> (&OsStr, u16, bool) {
+        (self.name(item), item.place, item.what == What::Whiteout)
+    }
+
+    /// Brings the entries into the order of their cookies and leaves of each name what shows: the topmost of its entries
+    /// and whiteouts decides, an entry before a whiteout beside it.
+    fn settle(&mut self) {
+        let mut items = std::mem::take(&mut self.items);
+        items.sort_unstable_by_key(|item| item.cookie);
+        let runs = items.chunk_by_mut(|a, b| a.cookie == b.cookie);
+        runs.for_each(|run| run.sort_unstable_by(|a, b| self.rank(a).cmp(&self.rank(b))));
+        items.dedup_by(|later, earlier| later.cookie == earlier.cookie && self.name(later) == self.name(earlier));
+        items.retain(|item| item.what != What::Whiteout);
+        part_clashes(&mut items);
+        self.items = items;
+    }
+}
+
+/// Merges the entries of several places.
+pub(super) fn merge<B: Branch>(places: &Places<B>, show_whiteouts: bool) -> Result<Merged> {
+    let mut merged = Merged::default();
     for (index, place) in places.iter().enumerate() {
-        let mut hidden = Vec::new();
-        for entry in place.member.branch.list(&place.dir)? {
-            if names::is_reserved(&entry.name) {
-                if let Some(name) = names::hidden_by(&entry.name) {
-                    hidden.push(name.to_owned());
+        let hiding = place.member.honours_whiteouts();
+        place.member.branch.list(&place.dir, &mut |entry| {
+            if names::is_reserved(entry.name) {
+                if let (true, Some(hidden)) = (hiding, names::hidden_by(entry.name)) {
+                    merged.push(hidden, index, entry.ino, What::Whiteout);
                 }
                 if !show_whiteouts {
-                    continue;
+                    return;
                 }
             }
-            if seen.insert(entry.name.clone()) {
-                merged.push((index, entry));
-            }
-        }
-        if place.member.honours_whiteouts() {
-            seen.extend(hidden);
-        }
+            merged.push(entry.name, index, entry.ino, What::Entry(entry.kind));
+        })?;
     }
+    merged.settle();
     Ok(merged)
 }
 
@@ -108,19 +172,13 @@ impl<B: Branch> Union<B> {
         let moment = self.moment.load(Relaxed);
         let places = node.places();
         let shwh = self.shape.read().unwrap().settings.show_whiteouts;
-        let merged = merge(&places, shwh)?;
+        let mut merged = merge(&places, shwh)?;
         let mut table = self.table.lock().unwrap();
-        let mut items: Vec<Item> = merged
-            .into_iter()
-            .map(|(place, e)| {
-                let ino = table.number(Key { dev: places[place].key.dev, ino: e.ino });
-                Item { cookie: cookie(&e.name), name: e.name, kind: e.kind, ino, place }
-            })
-            .collect();
+        for item in &mut merged.items {
+            item.ino = table.number(Key { dev: places[item.place()].key.dev, ino: item.ino });
+        }
         drop(table);
-        items.sort_unstable_by(|a, b| (a.cookie, &a.name).cmp(&(b.cookie, &b.name)));
-        part_clashes(&mut items);
-        Ok(Listing { items, places, moment })
+        Ok(Listing { merged, places, moment })
     }
 
     /// Whether a directory shows no name.

@@ -147,14 +147,15 @@ impl<B: Branch> Union<B> {
     ) -> Result<(Arc<Node<B>>, Stat)> {
         let places = parent.places();
         let known = listing.moment == self.moment.load(Relaxed) && Arc::ptr_eq(&places, &listing.places);
-        if let (Some(place), true) = (places.get(item.place), known && item.kind != Some(Kind::Dir)) {
-            let stat = place.member.branch.stat(At::Name(&place.dir, &item.name))?;
+        let name = listing.name(item);
+        if let (Some(place), true) = (places.get(item.place()), known && item.kind() != Some(Kind::Dir)) {
+            let stat = place.member.branch.stat(At::Name(&place.dir, name))?;
             if stat.kind != Kind::Dir {
-                let found = Found { top: place.member.clone(), depth: item.place, stat, places: vec![], floor: None };
-                return self.adopt(parent, &item.name, found);
+                let found = Found { top: place.member.clone(), depth: item.place(), stat, places: vec![], floor: None };
+                return self.adopt(parent, name, found);
             }
         }
-        self.lookup(parent, &item.name)
+        self.lookup(parent, name)
     }
 
     /// The node for what was found, held once more: the one that is known by any copy's identity, or a new one.

@@ -321,10 +321,13 @@ impl Branch for MemoryBranch {
         })
     }
 
-    fn list(&self, dir: &u64) -> Result<Vec<Entry>> {
+    fn list(&self, dir: &u64, each: &mut dyn FnMut(Entry<'_>)) -> Result<()> {
         self.with(|t| {
             let entries = t.entries(*dir)?.clone();
-            entries.into_iter().map(|(name, ino)| Ok(Entry { name, kind: Some(t.stat(ino)?.kind), ino })).collect()
+            entries.iter().try_for_each(|(name, ino)| {
+                each(Entry { name, kind: Some(t.stat(*ino)?.kind), ino: *ino });
+                Ok(())
+            })
         })
     }
 

@@ -40,13 +40,11 @@ fn overlaps<B: Branch>(places: &[Place<B>]) -> Result<Vec<Overlap>> {
     };
     for place in places {
         let branch = place.member.index();
-        for entry in place.member.branch.list(&place.dir)? {
-            match names::hidden_by(&entry.name) {
-                Some(hidden) if place.member.honours_whiteouts() => of(hidden, &|o| o.whiteouts.push(branch)),
-                _ if names::is_reserved(&entry.name) => {}
-                _ => of(&entry.name, &|o| o.copies.push(branch)),
-            }
-        }
+        place.member.branch.list(&place.dir, &mut |entry| match names::hidden_by(entry.name) {
+            Some(hidden) if place.member.honours_whiteouts() => of(hidden, &|o| o.whiteouts.push(branch)),
+            _ if names::is_reserved(entry.name) => {}
+            _ => of(entry.name, &|o| o.copies.push(branch)),
+        })?;
     }
     let told = found.into_values().filter(|o| o.copies.len() > 1 || !o.whiteouts.is_empty());
     Ok(told.take(MOST).collect())

@@ -351,8 +351,8 @@ pub(super) fn clear<B: Branch>(at: &Place<B>, name: &OsStr) {
     }
     if let Ok(dir) = branch.dir(&at.dir, name) {
         let inside = Place { member: at.member.clone(), dir, key: at.key };
-        for entry in branch.list(&inside.dir).unwrap_or_default() {
-            clear(&inside, &entry.name);
+        for name in branch.names(&inside.dir).unwrap_or_default() {
+            clear(&inside, &name);
         }
         let _ = branch.rmdir(&at.dir, name);
     }

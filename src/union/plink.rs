@@ -4,7 +4,7 @@
 //! ([`super::place`]). That knowledge is lost at the unmount; so before it every other name is made a real hard link of the
 //! copy, as AUFS's `auplink flush` does.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::branch::{Branch, Kind};
@@ -26,23 +26,23 @@ impl<B: Branch> Union<B> {
 
     fn flush_dir(&self, dir: &Arc<Node<B>>) {
         let Ok(listing) = self.listing(dir, 0) else { return };
-        for item in &listing.items {
+        for item in listing.items() {
             if self.plinks.read().unwrap().is_empty() {
                 return;
             }
-            match item.kind {
+            match item.kind() {
                 Some(Kind::Dir) => {
-                    let Ok((child, _)) = self.lookup(dir, &item.name) else { continue };
+                    let Ok((child, _)) = self.lookup(dir, listing.name(item)) else { continue };
                     self.flush_dir(&child);
                     self.forget(child.ino, 1);
                 }
-                _ => self.flush_name(dir, &item.name),
+                _ => self.flush_name(dir, listing.name(item)),
             }
         }
     }
 
     /// Links one name to the copy if it stands for a file that has one.
-    fn flush_name(&self, dir: &Arc<Node<B>>, name: &OsString) {
+    fn flush_name(&self, dir: &Arc<Node<B>>, name: &OsStr) {
         let Ok(Some(found)) = lookup::find(&dir.places(), 0, name) else { return };
         let old = found.stat.key;
         let (copy, Some(from)) = self.through_plink(found) else { return };

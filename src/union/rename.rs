@@ -126,11 +126,7 @@ impl<B: Branch> Union<B> {
         }
         let here = found.top.id == member.id;
         let rest = if here { &found.places[1..] } else { &found.places[..] };
-        let empty = if here {
-            super::list::merge(&rest.to_vec().into(), false)?.is_empty()
-        } else {
-            self.is_empty_dir(&rest.to_vec().into())?
-        };
+        let empty = self.is_empty_dir(&rest.to_vec().into())?;
         let whole = empty || (here && self.only_hidden_below(found)?);
         if whole { Ok(()) } else { Err(Errno::EXDEV) }
     }
@@ -138,9 +134,9 @@ impl<B: Branch> Union<B> {
     /// Whether everything that the lower copies of a directory hold is hidden by its upper copies.
     fn only_hidden_below(&self, found: &Found<B>) -> Result<bool> {
         let merged = super::list::merge(&found.places.clone().into(), false)?;
-        Ok(merged.iter().all(|(place, _)| *place == 0) && {
+        Ok(merged.names().all(|(place, _)| place == 0) && {
             let below = super::list::merge(&found.places[1..].to_vec().into(), false)?;
-            below.iter().all(|(_, e)| whited_out(&found.places[0], &e.name) == Ok(true))
+            below.names().all(|(_, name)| whited_out(&found.places[0], name) == Ok(true))
         })
     }
 

@@ -71,6 +71,13 @@ impl Awake {
             inner.bell.ring();
         }
     }
+
+    /// A stream of requests is about to come.
+    pub fn stream(&self) {
+        if let Some(inner) = &self.0 {
+            inner.bell.ring();
+        }
+    }
 }
 
 /// The kernel's interface, where it is of use and may be used. The device is open as long as we live, and wishes for nothing.

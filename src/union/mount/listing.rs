@@ -47,8 +47,8 @@ impl UnionFs {
         }
         let listing = self.union().listing(&node, if offset <= FIRST_COOKIE { 0 } else { offset })?;
         for item in listing.after(offset) {
-            let kind = item.kind.map_or(FileType::RegularFile, file_type);
-            if add(item.ino, item.cookie, kind, &item.name) {
+            let kind = item.kind().map_or(FileType::RegularFile, file_type);
+            if add(item.ino, item.cookie, kind, listing.name(item)) {
                 break;
             }
         }
@@ -69,10 +69,13 @@ impl UnionFs {
             }
         }
         let listing = self.union().listing(&node, if offset <= FIRST_COOKIE { 0 } else { offset })?;
-        let sample = offset == 0 && listing.items.len() > LARGE;
+        let sample = offset == 0 && listing.items().len() > LARGE;
+        if sample {
+            self.shared.awake.stream();
+        }
         for item in listing.after(offset).iter().take(if sample { SAMPLE } else { usize::MAX }) {
             let Ok((child, stat)) = self.union().lookup_listed(&node, &listing, item) else { continue };
-            if reply.add(INodeNo(child.ino), item.cookie, &item.name, &ttl, &attr(child.ino, &stat), Generation(0)) {
+            if reply.add(INodeNo(child.ino), item.cookie, listing.name(item), &ttl, &attr(child.ino, &stat), Generation(0)) {
                 self.union().forget(child.ino, 1);
                 break;
             }

@@ -3,7 +3,7 @@
 //! No path longer than one name is ever resolved, and no symbolic link followed, so nothing that happens in a branch can
 //! lead out of it. Extended attributes have no such calls on older kernels; they go through `/proc/self/fd/N/name`.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -164,27 +164,28 @@ impl Branch for RealBranch {
         Ok(stat_of(&stat))
     }
 
-    fn list(&self, dir: &Self::Dir) -> Result<Vec<Entry>> {
+    fn list(&self, dir: &Self::Dir, each: &mut dyn FnMut(Entry<'_>)) -> Result<()> {
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
         // SAFETY: a constant path relative to a held directory.
         let opened = owned(unsafe { libc::openat(dir.fd()?.as_raw_fd(), c".".as_ptr(), flags) });
         let opened = match opened {
-            Err(Errno::ENOENT) => return Ok(Vec::new()),
+            Err(Errno::ENOENT) => return Ok(()),
             opened => opened?,
         };
-        let mut entries = Vec::new();
-        let mut buffer = vec![0u8; 64 << 10];
+        let mut buffer = Vec::<u8>::with_capacity(64 << 10);
         loop {
+            buffer.clear();
+            let (start, size) = (buffer.as_mut_ptr(), buffer.capacity());
             // SAFETY: the buffer is as large as said.
-            let got =
-                unsafe { libc::syscall(libc::SYS_getdents64, opened.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()) };
-            let got = match usize::try_from(got) {
-                Ok(0) => return Ok(entries),
-                Ok(got) => got,
-                Err(_) if last() == Errno::ENOENT => return Ok(entries),
+            let got = unsafe { libc::syscall(libc::SYS_getdents64, opened.as_raw_fd(), start, size) };
+            match usize::try_from(got) {
+                Ok(0) => return Ok(()),
+                // SAFETY: the kernel has just filled so much.
+                Ok(got) => unsafe { buffer.set_len(got) },
+                Err(_) if last() == Errno::ENOENT => return Ok(()),
                 Err(_) => return Err(last()),
-            };
-            read_entries(&buffer[..got], &mut entries);
+            }
+            read_entries(&buffer, each);
         }
     }
 
@@ -434,17 +435,17 @@ fn chmod(at: At<'_, RealBranch>, mode: u32) -> Result<()> {
 }
 
 /// Reads the records of `getdents64(2)`.
-fn read_entries(mut records: &[u8], entries: &mut Vec<Entry>) {
+fn read_entries(mut records: &[u8], each: &mut dyn FnMut(Entry<'_>)) {
     while records.len() > 19 {
         let ino = u64::from_ne_bytes(records[..8].try_into().unwrap_or_default());
         let length = usize::from(u16::from_ne_bytes([records[16], records[17]]));
-        let name = records[19..length].split(|b| *b == 0).next().unwrap_or_default();
+        let name = CStr::from_bytes_until_nul(&records[19..length]).map_or(b"".as_slice(), CStr::to_bytes);
         if name != b"." && name != b".." {
             let kind = match records[18] {
                 libc::DT_UNKNOWN => None,
                 kind => Some(Kind::of_mode(u32::from(kind) << 12)),
             };
-            entries.push(Entry { name: OsStr::from_bytes(name).to_owned(), kind, ino });
+            each(Entry { name: OsStr::from_bytes(name), kind, ino });
         }
         records = &records[length..];
     }

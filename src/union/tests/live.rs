@@ -31,8 +31,7 @@ fn a_full_branch_fails_the_copy_up_and_leaves_nothing_half() {
     world.remount("append:/0=rw,append:/1").unwrap();
     assert_eq!(world.write("/f", b"y"), Err(Errno::ENOSPC));
     assert_eq!(world.snapshot()["/f"], "File 644 \"ten letters\"");
-    let left: Vec<OsString> =
-        world.branches["/0"].list(&world.branches["/0"].root()).unwrap().into_iter().map(|e| e.name).collect();
+    let left = world.branches["/0"].names(&world.branches["/0"].root()).unwrap();
     let bookkeeping = [names::BASE, names::PLINK, names::ORPHAN];
     assert!(left.iter().all(|n| bookkeeping.iter().any(|b| n == b)), "left over: {left:?}");
 }
@@ -112,9 +111,9 @@ fn a_listing_goes_on_while_its_names_are_removed() {
     let listing = world.union.listing(&dir, 0).unwrap();
     world.unlink("/d/b").unwrap();
     world.write("/d/c", b"copied").unwrap();
-    let found = listing.items.iter().filter_map(|item| {
+    let found = listing.items().iter().filter_map(|item| {
         let (_, stat) = world.union.lookup_listed(&dir, &listing, item).ok()?;
-        Some((item.name.to_string_lossy().into_owned(), stat.size))
+        Some((listing.name(item).to_string_lossy().into_owned(), stat.size))
     });
     let mut found: Vec<_> = found.collect();
     found.sort();

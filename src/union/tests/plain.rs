@@ -85,18 +85,18 @@ impl Tree for Plain {
 }
 
 fn snap_plain(branch: &MemoryBranch, dir: u64, at: &str, all: &mut BTreeMap<String, String>) {
-    for entry in branch.list(&dir).unwrap() {
-        let stat = branch.stat(At::Name(&dir, &entry.name)).unwrap();
-        let path = format!("{at}/{}", entry.name.to_string_lossy());
+    for name in branch.names(&dir).unwrap() {
+        let stat = branch.stat(At::Name(&dir, &name)).unwrap();
+        let path = format!("{at}/{}", name.to_string_lossy());
         let mut content = vec![0; 4096];
         let body = match stat.kind {
             Kind::File => {
-                let file = branch.open(&dir, &entry.name, false).unwrap();
+                let file = branch.open(&dir, &name, false).unwrap();
                 let got = MemoryBranch::read(&file, &mut content, 0).unwrap();
                 format!("{:?}", String::from_utf8_lossy(&content[..got]))
             }
             Kind::Dir => {
-                snap_plain(branch, branch.dir(&dir, &entry.name).unwrap(), &path, all);
+                snap_plain(branch, branch.dir(&dir, &name).unwrap(), &path, all);
                 String::new()
             }
             _ => String::new(),

@@ -143,10 +143,11 @@ fn snap_union(
     all: &mut BTreeMap<String, String>,
 ) {
     let listing = union.listing(dir, 0).unwrap();
-    for item in &listing.items {
-        let (node, stat) = union.lookup(dir, &item.name).expect("what is listed can be looked up");
+    for item in listing.items() {
+        let name = listing.name(item);
+        let (node, stat) = union.lookup(dir, name).expect("what is listed can be looked up");
         assert_eq!(node.ino, item.ino, "the listing's number is the object's");
-        let path = format!("{at}/{}", item.name.to_string_lossy());
+        let path = format!("{at}/{}", name.to_string_lossy());
         let mut content = vec![0; 4096];
         let body = match node.kind {
             Kind::File => {
