@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::branch::{At, Branch, Change, Errno, Kind, Result, Space, Stat};
-use super::node::{Node, Place};
+use super::node::{Last, Node, Place};
 use super::options::Udba;
 use super::{Caller, Union};
 
@@ -68,7 +68,7 @@ impl<B: Branch> Union<B> {
     /// Attributes of what has no name but is held.
     fn nameless(&self, node: &Node<B>) -> Result<Stat> {
         let state = node.state.read().unwrap();
-        match (&state.file, state.ghost) {
+        match (&state.file, state.last) {
             (Some(opened), _) => {
                 let mut stat = state.top.branch.stat(At::File(&*opened.file))?;
                 if state.names.is_empty() && !state.top.writable() {
@@ -76,8 +76,8 @@ impl<B: Branch> Union<B> {
                 }
                 Ok(stat)
             }
-            (None, Some(ghost)) => Ok(ghost),
-            (None, None) => Err(Errno::ESTALE),
+            (None, Some(Last::Ghost(stat))) => Ok(stat),
+            (None, _) => Err(Errno::ESTALE),
         }
     }
 

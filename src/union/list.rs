@@ -152,20 +152,25 @@ pub(super) fn merge<B: Branch>(places: &Places<B>, show_whiteouts: bool) -> Resu
 }
 
 impl<B: Branch> Union<B> {
-    /// The listing of a directory from `cookie` on: a new one at the start, else the one that was begun.
+    /// The listing of a directory from `cookie` on: a new one at the start, else the one that was begun. With `told` (direct
+    /// changes are told to [`Union::changed_directly`]) the last one is as good as new if nothing was changed since.
     ///
     /// # Errors
     /// Of listing any of the branches.
-    pub fn listing(&self, node: &Arc<Node<B>>, cookie: u64) -> Result<Arc<Listing<B>>> {
-        if cookie != 0
-            && let Some(listing) = &*node.listing.lock().unwrap()
-        {
-            return Ok(listing.clone());
+    pub fn listing(&self, node: &Arc<Node<B>>, cookie: u64, told: bool) -> Result<Arc<Listing<B>>> {
+        let last = node.listing.lock().unwrap().clone();
+        if let Some(listing) = last.filter(|l| cookie != 0 || (told && self.holds(l, node))) {
+            return Ok(listing);
         }
         let listing = Arc::new(self.merged(node)?);
         self.tell_listed(node);
         *node.listing.lock().unwrap() = Some(listing.clone());
         Ok(listing)
+    }
+
+    /// Whether nothing can have changed since a listing was made.
+    pub(super) fn holds(&self, listing: &Listing<B>, node: &Node<B>) -> bool {
+        listing.moment == self.moment.load(Relaxed) && Arc::ptr_eq(&node.places(), &listing.places)
     }
 
     fn merged(&self, node: &Arc<Node<B>>) -> Result<Listing<B>> {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use super::branch::{At, Branch, Errno, Key, Kind, Result, Stat};
 use super::file::more_links;
 use super::list::{Item, Listing};
-use super::node::{Member, Node, Place, Places, ROOT, State};
+use super::node::{Last, Member, Node, Place, Places, ROOT, State};
 use super::{Happening, Union, names};
 
 /// What a name stands for.
@@ -135,7 +135,8 @@ impl<B: Branch> Union<B> {
     }
 
     /// Looks up a listed name whose place is known: one question to one branch, for anything but a directory. That is right as
-    /// long as nothing was changed since it was listed; otherwise it is looked up as any name.
+    /// long as nothing was changed since it was listed; otherwise it is looked up as any name. With `told` (direct changes are
+    /// told to [`Union::changed_directly`]) not even that is asked of a file that was seen before, and nothing was changed since.
     ///
     /// # Errors
     /// As [`Union::lookup`].
@@ -144,18 +145,55 @@ impl<B: Branch> Union<B> {
         parent: &Arc<Node<B>>,
         listing: &Listing<B>,
         item: &Item,
+        told: bool,
     ) -> Result<(Arc<Node<B>>, Stat)> {
         let places = parent.places();
-        let known = listing.moment == self.moment.load(Relaxed) && Arc::ptr_eq(&places, &listing.places);
+        let moment = self.moment.load(Relaxed);
+        let known = listing.moment == moment && Arc::ptr_eq(&places, &listing.places);
         let name = listing.name(item);
-        if let (Some(place), true) = (places.get(item.place()), known && item.kind() != Some(Kind::Dir)) {
-            let stat = place.member.branch.stat(At::Name(&place.dir, name))?;
-            if stat.kind != Kind::Dir {
-                let found = Found { top: place.member.clone(), depth: item.place(), stat, places: vec![], floor: None };
-                return self.adopt(parent, name, found);
-            }
+        let place = places.get(item.place()).filter(|_| known && item.kind() != Some(Kind::Dir));
+        let Some(place) = place else { return self.lookup(parent, name) };
+        if told && let Some(seen) = self.seen(parent, name, item, place, moment) {
+            return Ok(seen);
         }
-        self.lookup(parent, name)
+        let stat = place.member.branch.stat(At::Name(&place.dir, name))?;
+        if stat.kind == Kind::Dir {
+            return self.lookup(parent, name);
+        }
+        let found = Found { top: place.member.clone(), depth: item.place(), stat, places: vec![], floor: None };
+        let (node, shown) = self.adopt(parent, name, found)?;
+        if told && !place.member.writable() && shown.key == stat.key {
+            node.state.write().unwrap().last = Some(Last::Seen(moment, stat));
+        }
+        Ok((node, shown))
+    }
+
+    /// A listed file whose attributes are known, held once more.
+    fn seen(
+        &self,
+        parent: &Node<B>,
+        name: &OsStr,
+        item: &Item,
+        place: &Place<B>,
+        moment: u64,
+    ) -> Option<(Arc<Node<B>>, Stat)> {
+        let table = self.table.lock().unwrap();
+        let node = table.get(item.ino)?;
+        let state = node.state.read().unwrap();
+        let Some(Last::Seen(at, stat)) = state.last else { return None };
+        let here = || state.names.iter().any(|(p, n)| p.ino == parent.ino && n == name);
+        let same = at == moment && state.key == stat.key && state.top.id == place.member.id;
+        if !same || place.member.writable() || !here() {
+            return None;
+        }
+        drop(state);
+        node.lookups.fetch_add(1, Relaxed);
+        Some((node, stat))
+    }
+
+    /// Something was changed past the union, or may have been: what was known of names and attributes may be wrong.
+    pub fn changed_directly(&self) {
+        self.moment.fetch_add(1, Relaxed);
     }
 
     /// The node for what was found, held once more: the one that is known by any copy's identity, or a new one.
@@ -278,7 +316,7 @@ fn new_node<B: Branch>(ino: u64, parent: &Arc<Node<B>>, name: &OsStr, found: &Fo
         floor: found.floor.clone().or_else(|| floor_of(parent)),
         file: None,
         anchor,
-        ghost: None,
+        last: None,
     };
     Node {
         ino,

@@ -136,8 +136,17 @@ pub struct State<B: Branch> {
     pub file: Option<Opened<B>>,
     /// A pseudo-link: where the top copy is when the names still stand for an older one.
     pub anchor: Option<(B::Dir, OsString)>,
-    /// What is left of a removed object that cannot be held open: its last attributes.
-    pub ghost: Option<Stat>,
+    /// Attributes that are remembered.
+    pub last: Option<Last>,
+}
+
+/// Attributes that are remembered of an object.
+#[derive(Debug, Clone, Copy)]
+pub enum Last {
+    /// Of a file on a branch that takes no writes: what they were at a moment of the union, and are until the next.
+    Seen(u64, Stat),
+    /// All that is left of a removed object that cannot be held open.
+    Ghost(Stat),
 }
 
 impl<B: Branch> Node<B> {

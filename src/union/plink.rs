@@ -25,7 +25,7 @@ impl<B: Branch> Union<B> {
     }
 
     fn flush_dir(&self, dir: &Arc<Node<B>>) {
-        let Ok(listing) = self.listing(dir, 0) else { return };
+        let Ok(listing) = self.listing(dir, 0, false) else { return };
         for item in listing.items() {
             if self.plinks.read().unwrap().is_empty() {
                 return;

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::branch::{At, Branch, Errno, Key, Kind, Replace, Result, Stat};
 use super::lookup::{Found, find, whited_out};
 use super::make::alive;
-use super::node::{Node, Place};
+use super::node::{Last, Node, Place};
 use super::place::{clear, show_change};
 use super::{Changes, Happening, Union, names};
 
@@ -130,7 +130,7 @@ impl<B: Branch> Union<B> {
             Kind::Dir => keep_dir(Some(node)),
             _ => {}
         }
-        node.state.write().unwrap().ghost = Some(Stat { nlink: 0, ..*stat });
+        node.state.write().unwrap().last = Some(Last::Ghost(Stat { nlink: 0, ..*stat }));
     }
 
     /// Forgets a name of a node; `gone`: what the key stood for does not exist below any more.

@@ -72,6 +72,8 @@ impl<B: Branch> Union<B> {
     /// # Errors
     /// What is wrong with it.
     pub fn apply(&self, opt: &Opt, open: &Opener<'_, B>, fresh: bool) -> std::result::Result<(), Refused> {
+        // What was seen of a branch holds for what the branch was.
+        self.changed_directly();
         match opt {
             Opt::Branches(list) => {
                 let mut at = if fresh { self.members().len() } else { 0 };
@@ -365,7 +367,7 @@ fn root_node<B: Branch>(first: &Place<B>) -> Node<B> {
         floor: None,
         file: None,
         anchor: None,
-        ghost: None,
+        last: None,
     };
     Node {
         ino: ROOT,

@@ -38,6 +38,7 @@ impl UnionFs {
         let node = self.node(ino)?;
         self.shared.watch(&node);
         self.begin(&node, offset);
+        let told = self.shared.is_told();
         let up = node.name().map_or(1, |(parent, _)| parent.ino);
         let dots = [(1, ino.0, "."), (2, up, "..")];
         for (cookie, number, name) in dots {
@@ -45,7 +46,7 @@ impl UnionFs {
                 return Ok(());
             }
         }
-        let listing = self.union().listing(&node, if offset <= FIRST_COOKIE { 0 } else { offset })?;
+        let listing = self.union().listing(&node, if offset <= FIRST_COOKIE { 0 } else { offset }, told)?;
         for item in listing.after(offset) {
             let kind = item.kind().map_or(FileType::RegularFile, file_type);
             if add(item.ino, item.cookie, kind, listing.name(item)) {
@@ -61,6 +62,7 @@ impl UnionFs {
         self.shared.watch(&node);
         self.begin(&node, offset);
         let ttl = self.shared.ttl();
+        let told = self.shared.is_told();
         let up = node.name().map_or(1, |(parent, _)| parent.ino);
         for (cookie, number, name) in [(1, ino.0, "."), (2, up, "..")] {
             let dot = FileAttr { ino: INodeNo(number), kind: FileType::Directory, ..absent() };
@@ -68,13 +70,13 @@ impl UnionFs {
                 return Ok(());
             }
         }
-        let listing = self.union().listing(&node, if offset <= FIRST_COOKIE { 0 } else { offset })?;
+        let listing = self.union().listing(&node, if offset <= FIRST_COOKIE { 0 } else { offset }, told)?;
         let sample = offset == 0 && listing.items().len() > LARGE;
         if sample {
             self.shared.awake.stream();
         }
         for item in listing.after(offset).iter().take(if sample { SAMPLE } else { usize::MAX }) {
-            let Ok((child, stat)) = self.union().lookup_listed(&node, &listing, item) else { continue };
+            let Ok((child, stat)) = self.union().lookup_listed(&node, &listing, item, told) else { continue };
             if reply.add(INodeNo(child.ino), item.cookie, listing.name(item), &ttl, &attr(child.ino, &stat), Generation(0)) {
                 self.union().forget(child.ino, 1);
                 break;

@@ -76,6 +76,11 @@ impl Shared {
         }
     }
 
+    /// Whether every direct change is told to the union soon after.
+    pub(super) fn is_told(&self) -> bool {
+        self.watcher.as_ref().is_some_and(|w| w.is_on() && !w.is_blind() && !w.is_wary())
+    }
+
     pub(super) fn ttl(&self) -> Duration {
         if self.watcher.as_ref().is_some_and(Watcher::is_wary) {
             return Duration::ZERO;

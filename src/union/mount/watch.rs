@@ -101,6 +101,11 @@ impl Watcher {
         (!watcher.is_blind()).then_some(watcher)
     }
 
+    /// Whether it watches at all, as the union's `udba` says.
+    pub fn is_on(&self) -> bool {
+        !self.0.off.load(Relaxed)
+    }
+
     /// Whether something could not be watched.
     pub fn is_blind(&self) -> bool {
         self.0.blind.load(Relaxed)
@@ -244,6 +249,7 @@ impl Watcher {
                 continue;
             }
             foreign = true;
+            shared.union.changed_directly();
             self.0.poked.store(self.millis() + 1, Relaxed);
             let same = latest.as_ref().is_some_and(|(info, seen)| info == &event[METADATA..] && *seen == mask);
             if !same {
@@ -351,6 +357,7 @@ fn changed(node: &Arc<Node<RealBranch>>, name: &OsStr, mask: u64, shared: &Share
 
 /// Events were lost: everything that the kernel remembers may be wrong.
 fn forget_everything(shared: &Shared, kernel: &Kernel) {
+    shared.union.changed_directly();
     expire_all(shared, kernel);
     shared.union.nodes().iter().for_each(|node| kernel.refresh(node.ino));
 }

@@ -108,11 +108,11 @@ fn a_listing_goes_on_while_its_names_are_removed() {
     };
     let world = World::mounted(2, "br=/0:/1", prepare);
     let dir = world.union.walk("/d").unwrap();
-    let listing = world.union.listing(&dir, 0).unwrap();
+    let listing = world.union.listing(&dir, 0, false).unwrap();
     world.unlink("/d/b").unwrap();
     world.write("/d/c", b"copied").unwrap();
     let found = listing.items().iter().filter_map(|item| {
-        let (_, stat) = world.union.lookup_listed(&dir, &listing, item).ok()?;
+        let (_, stat) = world.union.lookup_listed(&dir, &listing, item, true).ok()?;
         Some((listing.name(item).to_string_lossy().into_owned(), stat.size))
     });
     let mut found: Vec<_> = found.collect();
@@ -120,4 +120,35 @@ fn a_listing_goes_on_while_its_names_are_removed() {
     let (names, sizes): (Vec<_>, Vec<_>) = found.into_iter().unzip();
     assert_eq!(names, all(&["a", "c", "e"]), "the rest, and not what was removed");
     assert_eq!(sizes, [5, 6, 5], "as they are now");
+}
+
+#[test]
+fn what_was_seen_of_a_lower_file_holds_until_the_next_change() {
+    let prepare = |i: usize, b: &MemoryBranch| {
+        if i == 1 {
+            put(b, "/d/a", "lower");
+        }
+    };
+    let world = World::mounted(2, "br=/0:/1", prepare);
+    let dir = world.union.walk("/d").unwrap();
+    let size = |told| {
+        let listing = world.union.listing(&dir, 0, told).unwrap();
+        let (node, stat) = world.union.lookup_listed(&dir, &listing, &listing.items()[0], told).unwrap();
+        world.union.forget(node.ino, 1);
+        stat.size
+    };
+    // Held, as the kernel holds what it remembers.
+    let _held = world.union.walk("/d/a").unwrap();
+    let lower = &world.branches["/1"];
+    assert_eq!(size(true), 5);
+    let file = lower.open(&lower.dir(&lower.root(), "d".as_ref()).unwrap(), "a".as_ref(), true).unwrap();
+    MemoryBranch::write(&file, b"changed past the union", 0).unwrap();
+    assert_eq!(size(true), 5, "nobody has told of it");
+    assert_eq!(size(false), 22, "looked again");
+    world.union.changed_directly();
+    assert_eq!(size(true), 22, "told");
+    world.write("/d/a", b"copied up").unwrap();
+    assert_eq!(size(true), 22, "written over its beginning, on the branch above");
+    world.write("/d/a", b"and longer than it was before").unwrap();
+    assert_eq!(size(true), 29, "what can be written is asked each time");
 }

@@ -47,7 +47,7 @@ fn a_listing_tells_what_lies_over_what() {
         put(b, if i == 0 { "/upper" } else { "/lower" }, "x");
     });
     world.unlink("/lower").unwrap();
-    world.union.listing(&world.union.root(), 0).unwrap();
+    world.union.listing(&world.union.root(), 0, false).unwrap();
     let told = world.told.0.lock().unwrap();
     let Some(Happening::Listed { path, overlaps, opaque, .. }) = told.last() else { panic!("{told:?}") };
     let told: Vec<_> = overlaps.iter().map(|o| (&*o.name, &*o.copies, &*o.whiteouts, o.is_hidden())).collect();

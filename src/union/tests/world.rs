@@ -142,7 +142,7 @@ fn snap_union(
     at: &str,
     all: &mut BTreeMap<String, String>,
 ) {
-    let listing = union.listing(dir, 0).unwrap();
+    let listing = union.listing(dir, 0, false).unwrap();
     for item in listing.items() {
         let name = listing.name(item);
         let (node, stat) = union.lookup(dir, name).expect("what is listed can be looked up");
