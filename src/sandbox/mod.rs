@@ -31,11 +31,13 @@
 //! * [`enter`]: `setns`, and waiting for a command as a shell expects. [`network`]: loopback and its addresses.
 //! * [`probe`]: what this machine allows. [`keyring`]: what a login's keys are not.
 //! * [`cgroup`]: root's worlds are bounded too.
+//! * [`awake`]: for whoever serves requests, processors that do not sleep between them.
 //! * [`server`]: a machine of the world with a mount and uts namespace of its own.
 //!
 //! Left out: a seccomp filter. The wall is the user namespace; what the kernel allows an unprivileged user to do inside
 //! one is allowed here.
 
+pub mod awake;
 pub mod cgroup;
 pub mod enter;
 pub mod guard;

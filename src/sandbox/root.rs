@@ -44,6 +44,8 @@ const OURS: &[&str] = &["var/lib/lxc", "var/lib/glusterd", "var/log/glusterfs", 
 const OWN: &[&str] = &["proc", "dev", "tmp", "run", "data", "mnt", "srv", "root", "lost+found"];
 /// Device nodes taken from the host.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty", "fuse"];
+/// Those that only the machine's root can use (see [`super::awake`]).
+const ROOTS_DEVICES: &[&str] = &["cpu_dma_latency"];
 /// Folders of the world's place and where they are seen.
 const KEPT: &[(&str, &str)] =
     &[("lxc", "var/lib/lxc"), ("glusterd", "var/lib/glusterd"), ("data", "data"), ("mnt", "mnt"), ("srv", "srv")];
@@ -206,7 +208,8 @@ fn devices(root: &Path) -> Result<()> {
     let dev = root.join("dev");
     make_dir(&dev, 0o755)?;
     tmpfs(&dev, "mode=755")?;
-    for name in DEVICES {
+    let roots = if is_host_root() { ROOTS_DEVICES } else { &[] };
+    for name in DEVICES.iter().chain(roots) {
         let from = Path::new("/dev").join(name);
         if fs::metadata(&from).is_ok_and(|m| m.file_type().is_char_device()) {
             fs::write(dev.join(name), "").when(|| format!("making /dev/{name}"))?;

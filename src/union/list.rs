@@ -10,11 +10,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use xxhash_rust::xxh64::xxh64;
-
 use super::branch::{Branch, Key, Kind, Result};
 use super::node::{Node, Places};
-use super::{Union, names};
+use super::{Union, mix, names};
 
 /// One name of a merged directory.
 #[derive(Debug, Clone, Copy)]
@@ -107,7 +105,7 @@ impl Merged {
     fn push(&mut self, name: &OsStr, place: usize, ino: u64, what: What) {
         let (start, length, place) = (self.bytes.len() as u32, name.len() as u8, place as u16);
         self.bytes.extend_from_slice(name.as_bytes());
-        let cookie = (xxh64(name.as_bytes(), 0) >> 1).max(FIRST_COOKIE + 1);
+        let cookie = (mix::bytes(name.as_bytes()) >> 1).max(FIRST_COOKIE + 1);
         self.items.push(Item { cookie, ino, start, length, place, what });
     }
 

@@ -1,4 +1,4 @@
-//! A quick hash for numbers: inode numbers need no defence against who chooses them, and the tables are asked several
+//! A quick hash for numbers and names: neither needs defence against who chooses them, and the tables are asked several
 //! times for each request.
 
 use std::hash::{BuildHasherDefault, Hasher};
@@ -12,7 +12,11 @@ pub struct Mix(u64);
 
 impl Hasher for Mix {
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|b| self.write_u64(u64::from(*b)));
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| self.write_u64(u64::from_le_bytes(*word)));
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        self.write_u64(u64::from_le_bytes(last) ^ (bytes.len() as u64) << 56);
     }
 
     fn write_u64(&mut self, number: u64) {
@@ -23,4 +27,11 @@ impl Hasher for Mix {
     fn finish(&self) -> u64 {
         self.0
     }
+}
+
+/// The hash of a name.
+pub fn bytes(name: &[u8]) -> u64 {
+    let mut mix = Mix::default();
+    mix.write(name);
+    mix.finish()
 }

@@ -4,7 +4,6 @@
 //! writes, `listing` reads directories, `attributes` has the kernel's forms; [`shared`] is what all threads share); [`real`] is a directory as a
 //! branch ([`held`] are its directories, [`copy`] and [`io`] its larger system calls); [`rest`] closes files that are not written any more;
 //! [`passthrough`] hands files over to the kernel where that was asked for;
-//! [`awake`] keeps processors from sleeping while requests stream in;
 //! [`watch`] notices what is changed in the branches directly;
 //! [`control`] is the socket through which a live union is remounted; [`answer`] is what it says of itself, [`check`] what it
 //! says of a branch.
@@ -14,7 +13,6 @@
 
 pub mod answer;
 mod attributes;
-pub mod awake;
 pub mod cached;
 pub mod check;
 mod contents;

@@ -9,7 +9,7 @@ use super::shared::Shared;
 /// How often it is looked whether a file is still being written: it is closed one to two such spans after the last write.
 const SPAN: Duration = Duration::from_millis(50);
 
-/// A bell that one thread waits for; rung again before it is heard, it sounds once.
+/// A bell that is rung when a file below is opened for writing.
 #[derive(Default)]
 pub struct Bell {
     rung: AtomicBool,
@@ -26,8 +26,7 @@ impl Bell {
         }
     }
 
-    /// Waits until it is rung, or has been since.
-    pub fn wait(&self) {
+    fn wait(&self) {
         let mut lock = self.lock.lock().unwrap();
         while !self.rung.swap(false, SeqCst) {
             lock = self.sound.wait(lock).unwrap();

@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Instant;
 
 use super::fs::UnionFs;
-use super::awake::{self, Awake};
 use super::passthrough::Passthrough;
 use super::real::RealBranch;
 use super::shared::Shared;
 use super::{answer, cached, control, rest, watch};
+use crate::sandbox::awake::Awake;
 use crate::union::branch::Errno;
 use crate::union::options::{Opt, Options};
 use crate::union::reshape::{Candidate, Refused};
@@ -187,7 +187,7 @@ fn prepare(request: Request, target: &Path) -> Result<Ready, Refused> {
         union,
         ttl: AtomicU64::new(0),
         watcher,
-        awake: if request.options.has(awake::OPTION) { Awake::default() } else { Awake::start() },
+        awake: if request.options.has(NO_POLL) { Awake::default() } else { Awake::start() },
         absent: std::sync::Mutex::default(),
     });
     shared.set_ttl();
@@ -277,6 +277,9 @@ fn raise_open_files() {
 
 /// The option that hands files over to the kernel (see [`super::passthrough`]).
 pub const PASSTHROUGH: &str = "passthrough";
+
+/// The option that lets processors sleep between requests (see [`Awake`]).
+const NO_POLL: &str = "nopoll";
 
 /// File systems that cannot change: their branches are `rr` by default (squashfs, iso9660, cramfs, romfs).
 const IMMUTABLE: [i64; 4] = [0x7371_7368, 0x9660, 0x28cd_3d45, 0x7275];

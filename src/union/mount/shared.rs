@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::awake::Awake;
 use super::passthrough::Passthrough;
 use super::real::RealBranch;
 use super::watch::Watcher;
+use crate::sandbox::awake::Awake;
 use crate::union::options::Udba;
 use crate::union::{Node, Union};
 

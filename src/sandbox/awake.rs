@@ -7,18 +7,14 @@
 //! otherwise some milliseconds after the stream has run dry. It forgets the wish when we end, however that happens.
 //!
 //! Only where that is what the machine's idle driver is made for, in a guest that has `haltpoll`: a real processor wakes quickly, and its
-//! sleep saves power. And only as the machine's root, who alone may ask. The option [`OPTION`] has it never done.
+//! sleep saves power. And only as the machine's root, who alone may ask.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
-
-use super::rest::Bell;
-
-/// The mount option that lets processors sleep at any time.
-pub const OPTION: &str = "nopoll";
 
 /// A span of time in which requests are counted.
 const SPAN: Duration = Duration::from_millis(4);
@@ -29,15 +25,15 @@ const TRICKLE: u32 = 8;
 
 /// The wish for wakeful processors; clones share it.
 #[derive(Clone, Default)]
-pub struct Awake(Option<Arc<Inner>>);
+pub struct Awake(Option<(Arc<Inner>, Thread)>);
 
 struct Inner {
     start: Instant,
     requests: AtomicU32,
     /// When [`STREAM`] requests were last full: nanoseconds after `start`.
     full: AtomicU64,
+    /// Whether the wish is held, or is about to be.
     held: AtomicBool,
-    bell: Bell,
 }
 
 impl Awake {
@@ -49,18 +45,15 @@ impl Awake {
             requests: AtomicU32::new(0),
             full: AtomicU64::new(0),
             held: AtomicBool::new(false),
-            bell: Bell::default(),
         });
         let served = inner.clone();
-        match std::thread::Builder::new().name("awake".into()).spawn(move || serve(&served, device)) {
-            Ok(_) => Self(Some(inner)),
-            Err(_) => Self::default(),
-        }
+        let thread = thread::Builder::new().name("awake".into()).spawn(move || serve(&served, device));
+        Self(thread.ok().map(|thread| (inner, thread.thread().clone())))
     }
 
     /// A request came.
     pub fn note(&self) {
-        let Some(inner) = &self.0 else { return };
+        let Some((inner, _)) = &self.0 else { return };
         let count = inner.requests.fetch_add(1, Relaxed);
         if !count.is_multiple_of(STREAM) || inner.held.load(Relaxed) {
             return;
@@ -68,14 +61,15 @@ impl Awake {
         let now = u64::try_from(inner.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let before = inner.full.swap(now, Relaxed);
         if now.saturating_sub(before) < SPAN.as_nanos() as u64 {
-            inner.bell.ring();
+            self.stream();
         }
     }
 
     /// A stream of requests is about to come.
     pub fn stream(&self) {
-        if let Some(inner) = &self.0 {
-            inner.bell.ring();
+        let Some((inner, thread)) = &self.0 else { return };
+        if !inner.held.swap(true, Relaxed) {
+            thread.unpark();
         }
     }
 }
@@ -98,12 +92,13 @@ fn wish(device: &mut File, micros: i32) -> bool {
 
 fn serve(inner: &Inner, mut device: File) {
     loop {
-        inner.bell.wait();
-        inner.held.store(true, Relaxed);
+        while !inner.held.load(Relaxed) {
+            thread::park();
+        }
         wish(&mut device, NONE);
         let mut seen = inner.requests.load(Relaxed);
         loop {
-            std::thread::sleep(SPAN);
+            thread::sleep(SPAN);
             let now = inner.requests.load(Relaxed);
             if now.wrapping_sub(seen) < TRICKLE {
                 break;
