@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::Sender as Queue;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -20,10 +20,14 @@ use bytes::Bytes;
 use self::ear::{Ear, Inbox};
 use super::tale;
 use super::wire::Answer;
+use crate::sandbox::awake::Awake;
 use crate::volume::rpc::{Fop, Hello, Lock, Reply, Request, ToClient};
 use crate::volume::wire::{Sender, read_frame};
 use crate::volume::{gfid::Gfid, rpc::Blob};
 use crate::world::wire::{Dial, write_frame};
+
+/// Told of each request to a brick: each is answered by another process.
+static AWAKE: LazyLock<Awake> = LazyLock::new(Awake::start);
 
 /// Between two tries to reach a brick, in the end.
 pub const RETRY: Duration = Duration::from_millis(500);
@@ -360,6 +364,7 @@ impl Connection {
 
     /// Sends fops; the answer goes to its place in `gather`. `epoch`: the connection that is meant; 0: any.
     pub fn send(&self, epoch: u64, fops: Vec<Fop>, payload: &[u8], (gather, place): (&Arc<Gather>, usize)) {
+        AWAKE.note();
         let id = self.next.fetch_add(1, Relaxed);
         match self.write(id, epoch, fops, payload, Some((gather, place))) {
             Ok(true) => return,

@@ -47,14 +47,12 @@ pub enum Notice {
     Gone(Gfid, usize),
     /// A lock of a process that was refused may be free now.
     Freed,
-    /// A brick came (`true`) or went; whether its set still works.
+    /// A brick came or went.
     Brick {
         /// The brick's index in the volume.
         brick: usize,
         /// Whether it is up now.
         up: bool,
-        /// Whether enough of its set are up.
-        usable: bool,
     },
 }
 
@@ -336,7 +334,7 @@ impl Session {
                 seat.net.changed();
                 let up = matches!(word, Word::Up);
                 self.report_link(seat.brick, up);
-                Some(Notice::Brick { brick: seat.brick, up, usable: seat.set.ready().is_ok() })
+                Some(Notice::Brick { brick: seat.brick, up })
             }
             Word::Freed => Some(Notice::Freed),
             Word::Contention(lock) => {
