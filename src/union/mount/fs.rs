@@ -29,6 +29,7 @@ use super::control::Kernel;
 use super::io;
 use super::real::RealBranch;
 use super::shared::{LONG, RealUnion, Shared};
+use super::watch::Of;
 use crate::union::Node;
 use crate::union::branch::{Change, Errno, Kind, Replace, Result, SetTime, Stat};
 use crate::union::make::New;
@@ -155,7 +156,7 @@ impl Filesystem for UnionFs {
             return reply.entry_with_ttls(&LONG, &Duration::ZERO, &probe, Generation(0));
         }
         let looked = self.node(parent).and_then(|parent| {
-            self.shared.watch(&parent);
+            self.shared.watch(&parent, Of::Children);
             let found = self.union().lookup(&parent, name)?;
             self.corrections.singly(&parent);
             Ok(found)

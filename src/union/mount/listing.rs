@@ -9,15 +9,16 @@ use super::attributes::{absent, attr, file_type};
 use super::cached;
 use super::fs::UnionFs;
 use super::real::RealBranch;
+use super::watch::Of;
 use crate::union::Node;
-use crate::union::branch::Result;
+use crate::union::branch::{Kind, Result};
 use crate::union::list::FIRST_COOKIE;
 
-/// From how many names on a directory is large: its reader gets the attributes of the first [`SAMPLE`] names at first. Who looks
-/// at any of them is given those of the further names too, which the kernel asks for then; who wants names alone is not made to
-/// wait for what he does not look at.
+/// From how many names on a directory is large: its reader gets the attributes of the first [`SAMPLE`] names at first, if they are
+/// files. Who looks at any of them is given those of the further names too, which the kernel asks for then; who wants names alone
+/// is not made to wait for what he does not look at, nor for the watcher to watch all of it.
 const LARGE: usize = 500;
-const SAMPLE: usize = 16;
+const SAMPLE: usize = 4;
 
 impl UnionFs {
     /// Reading a directory from its beginning: the directory around it loses the time of access of this one.
@@ -36,7 +37,7 @@ impl UnionFs {
         mut add: impl FnMut(u64, u64, FileType, &OsStr) -> bool,
     ) -> Result<()> {
         let node = self.node(ino)?;
-        self.shared.watch(&node);
+        self.shared.watch(&node, Of::Names);
         self.begin(&node, offset);
         let told = self.shared.is_told();
         let up = node.name().map_or(1, |(parent, _)| parent.ino);
@@ -59,7 +60,7 @@ impl UnionFs {
     /// The same with the attributes of each name, which the kernel remembers with it.
     pub(super) fn fill_plus(&self, ino: INodeNo, offset: u64, reply: &mut ReplyDirectoryPlus) -> Result<()> {
         let node = self.node(ino)?;
-        self.shared.watch(&node);
+        self.shared.watch(&node, Of::Names);
         self.begin(&node, offset);
         let ttl = self.shared.ttl();
         let told = self.shared.is_told();
@@ -74,8 +75,15 @@ impl UnionFs {
         let sample = offset == 0 && listing.items().len() > LARGE;
         if sample {
             self.shared.awake.stream();
+        } else {
+            self.shared.watch(&node, Of::Children);
         }
         for item in listing.after(offset).iter().take(if sample { SAMPLE } else { usize::MAX }) {
+            if sample {
+                let place = node.places().get(item.place()).cloned();
+                let Some(place) = place.filter(|_| item.kind() == Some(Kind::File)) else { break };
+                self.shared.watch_file(&place, listing.name(item));
+            }
             let Ok((child, stat)) = self.union().lookup_listed(&node, &listing, item, told) else { continue };
             if reply.add(INodeNo(child.ino), item.cookie, listing.name(item), &ttl, &attr(child.ino, &stat), Generation(0)) {
                 self.union().forget(child.ino, 1);

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use super::passthrough::Passthrough;
 use super::real::RealBranch;
-use super::watch::Watcher;
+use super::watch::{Of, Watcher};
 use crate::sandbox::awake::Awake;
 use crate::union::options::Udba;
+use crate::union::node::Place;
 use crate::union::{Node, Union};
 
 /// The union of real directories.
@@ -67,10 +68,20 @@ impl Shared {
         ttl
     }
 
-    pub(super) fn watch(&self, node: &Arc<Node<RealBranch>>) {
+    /// Has a directory watched before the kernel is given something of it to remember.
+    pub(super) fn watch(&self, node: &Arc<Node<RealBranch>>, of: Of) {
+        self.watching(|watcher| watcher.watch(node, of));
+    }
+
+    /// Has one file of a directory watched whose names are.
+    pub(super) fn watch_file(&self, place: &Place<RealBranch>, name: &OsStr) {
+        self.watching(|watcher| watcher.watch_file(place, name));
+    }
+
+    fn watching(&self, watch: impl FnOnce(&Watcher)) {
         let Some(watcher) = &self.watcher else { return };
         let before = watcher.is_blind();
-        watcher.watch(node);
+        watch(watcher);
         if watcher.is_blind() != before {
             self.set_ttl();
         }

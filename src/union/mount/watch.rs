@@ -11,7 +11,7 @@
 //! a branch on a file system without handles), the union falls back to looking again each time.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{CStr, CString, OsStr};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -33,17 +33,27 @@ pub const REST: Duration = Duration::from_millis(2);
 /// For how long after a direct change the kernel is given nothing to remember: who pokes once pokes again.
 pub const WARY: Duration = Duration::from_secs(10);
 
-/// What is watched of a directory: contents, attributes and names of what is in it.
-const MASK: u64 = libc::FAN_MODIFY
-    | libc::FAN_ATTRIB
-    | libc::FAN_CREATE
-    | libc::FAN_DELETE
-    | libc::FAN_MOVED_FROM
-    | libc::FAN_MOVED_TO
-    | libc::FAN_ONDIR
-    | libc::FAN_EVENT_ON_CHILD;
-/// Events after which the listing of the directory is another.
+/// Events after which the listing of a directory is another.
 const NAMES: u64 = libc::FAN_CREATE | libc::FAN_DELETE | libc::FAN_MOVED_FROM | libc::FAN_MOVED_TO;
+/// Events after which contents or attributes are others.
+const CHANGES: u64 = libc::FAN_MODIFY | libc::FAN_ATTRIB;
+
+/// What is watched of a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// Itself, and the names in it.
+    Names,
+    /// What is under the names too. For this the kernel goes through all that it knows in the directory, which takes about as long as
+    /// reading it.
+    Children,
+}
+
+impl Of {
+    fn mask(self) -> u64 {
+        let children = if self == Of::Children { libc::FAN_EVENT_ON_CHILD } else { 0 };
+        NAMES | CHANGES | libc::FAN_ONDIR | children
+    }
+}
 
 /// How an event names a directory: file system and file handle, in the kernel's own bytes.
 type Handle = Vec<u8>;
@@ -97,7 +107,7 @@ impl Watcher {
         };
         let watcher = Self(Arc::new(inner));
         watcher.follow(union);
-        watcher.watch(&union.root());
+        watcher.watch(&union.root(), Of::Children);
         (!watcher.is_blind()).then_some(watcher)
     }
 
@@ -127,19 +137,34 @@ impl Watcher {
     }
 
     /// Watches a directory on its branches, if that was not done already.
-    pub fn watch(&self, node: &Arc<Node<RealBranch>>) {
+    pub fn watch(&self, node: &Arc<Node<RealBranch>>, of: Of) {
         if self.0.off.load(Relaxed) {
             return;
         }
         let places = node.places();
-        let token = Arc::as_ptr(&places).cast::<u8>() as usize;
-        if node.watched.swap(token, Relaxed) == token {
+        let names = Arc::as_ptr(&places).cast::<u8>() as usize;
+        let (children, known) = (names | 1, node.watched.load(Relaxed));
+        if known == children || (known == names && of == Of::Names) {
             return;
         }
-        for place in places.iter().filter(|p| p.member.permission().access != Access::Rr) {
-            if self.mark(node, place).is_err() {
+        for place in places.iter().filter(|p| is_watched(p)) {
+            if self.mark(node, place, of).is_err() {
                 self.0.blind.store(true, Relaxed);
             }
+        }
+        node.watched.store(if of == Of::Children { children } else { names }, Relaxed);
+    }
+
+    /// Watches one file of a directory whose names are watched.
+    pub fn watch_file(&self, place: &Place<RealBranch>, name: &OsStr) {
+        if self.0.off.load(Relaxed) || !is_watched(place) {
+            return;
+        }
+        let marked = CString::new(name.as_bytes()).is_ok_and(|name| {
+            place.dir.fd().is_ok_and(|dir| self.add(&dir, &name, libc::FAN_MARK_DONT_FOLLOW, CHANGES).is_ok())
+        });
+        if !marked {
+            self.0.blind.store(true, Relaxed);
         }
     }
 
@@ -155,24 +180,26 @@ impl Watcher {
     /// Watches every held directory.
     pub fn watch_all(&self, union: &RealUnion) {
         self.follow(union);
-        union.nodes().iter().filter(|n| n.kind == Kind::Dir).for_each(|n| self.watch(n));
+        union.nodes().iter().filter(|n| n.kind == Kind::Dir).for_each(|n| self.watch(n, Of::Children));
     }
 
-    fn mark(&self, node: &Arc<Node<RealBranch>>, place: &Place<RealBranch>) -> Result<(), Errno> {
+    fn mark(&self, node: &Arc<Node<RealBranch>>, place: &Place<RealBranch>, of: Of) -> Result<(), Errno> {
         let handle = self.handle(place)?;
         self.0.dirs.lock().unwrap().insert(handle, Arc::downgrade(node));
-        let dir = place.dir.fd()?;
+        self.add(&*place.dir.fd()?, c".", libc::FAN_MARK_ONLYDIR, of.mask())
+    }
+
+    fn add(&self, dir: &OwnedFd, name: &CStr, how: u32, mask: u64) -> Result<(), Errno> {
         let add = |flags: u32| {
             let (group, dir) = (self.0.group.as_raw_fd(), dir.as_raw_fd());
-            // SAFETY: a constant path relative to a held directory.
-            match unsafe { libc::fanotify_mark(group, flags, MASK, dir, c".".as_ptr()) } {
+            // SAFETY: a path relative to a held directory; both outlive the call.
+            match unsafe { libc::fanotify_mark(group, libc::FAN_MARK_ADD | how | flags, mask, dir, name.as_ptr()) } {
                 0 => Ok(()),
                 _ => Err(last()),
             }
         };
-        let plain = libc::FAN_MARK_ADD | libc::FAN_MARK_ONLYDIR;
-        match add(plain | FAN_MARK_EVICTABLE) {
-            Err(Errno::EINVAL) => add(plain),
+        match add(FAN_MARK_EVICTABLE) {
+            Err(Errno::EINVAL) => add(0),
             added => added,
         }
     }
@@ -276,6 +303,11 @@ impl Watcher {
             None => {}
         }
     }
+}
+
+/// A branch that is marked `rr` never changes.
+fn is_watched(place: &Place<RealBranch>) -> bool {
+    place.member.permission().access != Access::Rr
 }
 
 /// Bytes of events in one batch from which on more are let gather before the next is read.
