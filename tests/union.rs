@@ -404,6 +404,29 @@ umount mnt
     );
 }
 
+/// Of a large directory that is only listed, few attributes are remembered and its names alone are watched; whatever is changed
+/// in the branch shows all the same.
+#[test]
+fn a_large_directory_that_is_only_listed_shows_direct_changes() {
+    story(
+        "large",
+        r#"
+mkdir -p b0 b1/d; for i in $(seq 1000); do echo > b1/d/n$i; done
+mount -t aufs -o br=b0:b1 none mnt
+soon() { for i in $(seq 200); do [ "$(eval "$1" 2>/dev/null)" = "$2" ] && return; done; echo "$1 never gave $2" >&2; exit 1; }
+is "listed" "$(ls -f mnt/d | wc -l)" 1002
+touch b1/d/more; soon 'ls -f mnt/d | wc -l' 1003
+rm b1/d/more; soon 'ls -f mnt/d | wc -l' 1002
+umount mnt; mount -t aufs -o br=b0:b1 none mnt
+is "listed anew" "$(ls -f mnt/d | wc -l)" 1002
+for i in $(seq 1000); do echo x >> b1/d/n$i; done
+soon 'find mnt/d -size -3c -type f | wc -l' 0
+is "and all are found" "$(find mnt/d -size 3c | wc -l)" 1000
+umount mnt
+"#,
+    );
+}
+
 /// The times of a directory tell when its names changed, wherever that was: a copy-up leaves them alone, a new name on a lower
 /// writable branch shows. And its link count is that of a directory with as many directories in it.
 #[test]
