@@ -85,7 +85,14 @@ impl UnionFs {
                 self.shared.watch_file(&place, listing.name(item));
             }
             let Ok((child, stat)) = self.union().lookup_listed(&node, &listing, item, told) else { continue };
-            if reply.add(INodeNo(child.ino), item.cookie, listing.name(item), &ttl, &attr(child.ino, &stat), Generation(0)) {
+            if reply.add(
+                INodeNo(child.ino),
+                item.cookie,
+                listing.name(item),
+                &ttl,
+                &attr(child.ino, &stat),
+                Generation(0),
+            ) {
                 self.union().forget(child.ino, 1);
                 break;
             }

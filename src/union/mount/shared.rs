@@ -10,8 +10,8 @@ use super::passthrough::Passthrough;
 use super::real::RealBranch;
 use super::watch::{Of, Watcher};
 use crate::sandbox::awake::Awake;
-use crate::union::options::Udba;
 use crate::union::node::Place;
+use crate::union::options::Udba;
 use crate::union::{Node, Union};
 
 /// The union of real directories.

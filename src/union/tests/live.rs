@@ -1,7 +1,6 @@
 //! Policies, full branches, open files, links, and branches that come and go.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 
 use super::Tree;
 use super::plain::{Plain, put};
