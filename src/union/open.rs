@@ -6,11 +6,13 @@
 //! beyond that the least recently opened is closed. An object that has lost its last name stays open until the last one
 //! who holds it lets go, as nothing else leads to it.
 
+use std::ffi::OsStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Union;
-use super::branch::{Branch, Result};
+use super::branch::{Branch, Key, Result};
+use super::lookup::Found;
 use super::node::{Node, Opened};
 
 /// How many files below stay open for objects that still have a name.
@@ -39,13 +41,34 @@ impl<B: Branch> Union<B> {
             (Err(e), None) => return Err(e),
         };
         let opened = Opened { file: Arc::new(file), writable: write };
+        self.keep(node, key, &opened);
+        Ok(opened.file)
+    }
+
+    /// Opens it for reading, if it is not open; where it was just found, unless that is not its top copy (a pseudo-link).
+    pub(super) fn hold_open(&self, node: &Arc<Node<B>>, found: &Found<B>, dir: &B::Dir, name: &OsStr) -> Result<()> {
+        let (open, here) = {
+            let state = node.state.read().unwrap();
+            (state.file.is_some(), state.key == found.stat.key && state.top.id == found.top.id)
+        };
+        if open {
+            return Ok(());
+        }
+        if !here {
+            return self.opened(node, false).map(drop);
+        }
+        let file = Arc::new(found.top.branch.open(dir, name, false)?);
+        self.keep(node, found.stat.key, &Opened { file, writable: false });
+        Ok(())
+    }
+
+    fn keep(&self, node: &Arc<Node<B>>, key: Key, opened: &Opened<B>) {
         let mut state = node.state.write().unwrap();
         if state.key == key {
             state.file = Some(opened.clone());
         }
         drop(state);
-        self.remember_open(node, write);
-        Ok(opened.file)
+        self.remember_open(node, opened.writable);
     }
 
     /// Keeps a file that was just created open.

@@ -26,7 +26,7 @@ impl<B: Branch> Union<B> {
             return Err(Errno::EISDIR);
         }
         let node = self.known(&found.stat);
-        self.hold_last(node.as_ref(), &found.stat);
+        self.hold_last(node.as_ref(), &found, parent, name);
         let removed =
             self.take_away(&mut changes, parent, name, &found, |at| at.member.branch.unlink(&at.dir, name))?;
         self.settle_plink(found.stat.key);
@@ -120,17 +120,20 @@ impl<B: Branch> Union<B> {
     }
 
     /// Keeps an object usable that is about to lose a name: its file is opened, or its attributes are kept.
-    pub(super) fn hold_last(&self, node: Option<&Arc<Node<B>>>, stat: &Stat) {
+    pub(super) fn hold_last(&self, node: Option<&Arc<Node<B>>>, found: &Found<B>, parent: &Node<B>, name: &OsStr) {
         let Some(node) = node.filter(|n| n.lookups.load(Relaxed) > 0) else { return };
         if node.state.read().unwrap().names.len() > 1 {
             return;
         }
         match node.kind {
-            Kind::File => drop(self.opened(node, false)),
+            Kind::File => {
+                let place = parent.place_on(&found.top);
+                let _ = place.is_some_and(|at| self.hold_open(node, found, &at.dir, name).is_ok());
+            }
             Kind::Dir => keep_dir(Some(node)),
             _ => {}
         }
-        node.state.write().unwrap().last = Some(Last::Ghost(Stat { nlink: 0, ..*stat }));
+        node.state.write().unwrap().last = Some(Last::Ghost(Stat { nlink: 0, ..found.stat }));
     }
 
     /// Forgets a name of a node; `gone`: what the key stood for does not exist below any more.

@@ -194,7 +194,7 @@ impl<B: Branch> Union<B> {
         let node = self.now(from)?;
         let replaced = target.as_ref().and_then(|t| self.known(&t.stat));
         if let Some(target) = &target {
-            self.hold_last(replaced.as_ref(), &target.stat);
+            self.hold_last(replaced.as_ref(), target, to.parent, to.name);
         }
         let hide = lower_shows(from, member)?;
         let dir = source.stat.kind == Kind::Dir;
