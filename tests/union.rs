@@ -465,6 +465,11 @@ as $py -c 'import os
 f, t = os.open("mnt/source", os.O_RDONLY), os.open("mnt/set", os.O_RDWR)
 os.copy_file_range(f, t, 3)'
 is "no set-id bits" "$(stat -c %a mnt/set)" 777
+chown 0:1234 mnt/set; chmod 2666 mnt/set; as sh -c 'echo x >> mnt/set'
+is "he is in the group of a file that is not executable" "$(stat -c %a mnt/set)" 2666
+chgrp 0 mnt/set; chmod 2666 mnt/set; as sh -c 'echo x >> mnt/set'
+is "he is not" "$(stat -c %a mnt/set)" 666
+python3 -c 'import os; os.removexattr("mnt/source", "system.posix_acl_access")'
 python3 -c 'import os; os.setxattr("mnt/source", "trusted.t", b"1"); os.setxattr("mnt/source", "user.u", b"1")'
 names="import os; print(sorted(os.listxattr('mnt/source')))"
 is "root" "$(python3 -c "$names")" "['trusted.t', 'user.u']"

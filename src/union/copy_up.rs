@@ -242,7 +242,8 @@ impl<B: Branch> Union<B> {
         let name = OsString::from(format!("{}.{}", node.ino, old.key.ino));
         let _ = branch.unlink(&dir, &name);
         branch.link(&at.dir, temporary, &dir, &name).ok()?;
-        Some(Plink { member: at.member.clone(), dir, name, others: old.nlink - 1 })
+        let copy = branch.stat(At::Name(&dir, &name)).ok()?.key;
+        Some(Plink { member: at.member.clone(), dir, name, copy, others: old.nlink - 1 })
     }
 
     /// Copies a nameless open file to a nameless file on a writable branch.

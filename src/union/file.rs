@@ -23,6 +23,9 @@ pub struct Located<B: Branch> {
     pub stat: Stat,
 }
 
+/// Tells whether who writes is outside of a group.
+pub type Outsider<'a> = &'a dyn Fn(u32) -> bool;
+
 impl<B: Branch> Union<B> {
     /// Finds the top copy under any of its names.
     ///
@@ -97,11 +100,11 @@ impl<B: Branch> Union<B> {
         }
     }
 
-    /// Changes attributes; copies up first. With `strip`, set-id bits of a file that is cut are cleared.
+    /// Changes attributes; copies up first. With `strip`, set-id bits of a file that is cut are cleared ([`Union::strip_ids`]).
     ///
     /// # Errors
     /// `EROFS`; those of the branch.
-    pub fn set_attributes(&self, node: &Arc<Node<B>>, change: &Change, strip: bool) -> Result<Stat> {
+    pub fn set_attributes(&self, node: &Arc<Node<B>>, change: &Change, strip: Option<Outsider<'_>>) -> Result<Stat> {
         self.make_writable(node, change.size)?;
         let mut change = *change;
         if change.size.is_some() {
@@ -109,8 +112,8 @@ impl<B: Branch> Union<B> {
             let top = node.state.read().unwrap().top.clone();
             let cut = Change { size: change.size.take(), ..Change::default() };
             top.branch.change(At::File(&*opened), &cut)?;
-            if strip {
-                self.strip_ids(node)?;
+            if let Some(outsider) = strip {
+                self.strip_ids(node, outsider)?;
             }
         }
         if change != Change::default() {
@@ -119,14 +122,15 @@ impl<B: Branch> Union<B> {
         self.attributes(node)
     }
 
-    /// Clears the set-user-id bit, and the set-group-id bit of a group-executable file, after a write by an ordinary user;
-    /// whether there was one.
+    /// Clears the set-user-id bit, and the set-group-id bit of a file that is group-executable or whose group the writer is not
+    /// in, after a write by an ordinary user; whether there was one.
     ///
     /// # Errors
     /// Those of the branch.
-    pub fn strip_ids(&self, node: &Arc<Node<B>>) -> Result<bool> {
+    pub fn strip_ids(&self, node: &Arc<Node<B>>, outsider: Outsider<'_>) -> Result<bool> {
         let stat = self.attributes(node)?;
-        let drop = 0o4000 | if stat.mode & 0o010 != 0 { 0o2000 } else { 0 };
+        let group = stat.mode & 0o2000 != 0 && (stat.mode & 0o010 != 0 || outsider(stat.gid));
+        let drop = 0o4000 | if group { 0o2000 } else { 0 };
         if stat.kind != Kind::File || stat.mode & drop == 0 {
             return Ok(false);
         }
@@ -186,12 +190,16 @@ impl<B: Branch> Union<B> {
         self.with_top(node, |branch, at| branch.set_xattr(at, name, value, flags))
     }
 
-    /// Removes an extended attribute; copies up first.
+    /// Removes an extended attribute; copies up first. An ACL that is not there is removed without complaint, as on any file
+    /// system.
     ///
     /// # Errors
     /// `ENODATA`, `EROFS`; those of the branch.
     pub fn remove_xattr(&self, node: &Arc<Node<B>>, name: &OsStr) -> Result<()> {
-        self.xattr(node, name)?;
+        match self.xattr(node, name) {
+            Err(Errno::ENODATA) if name.as_encoded_bytes().starts_with(b"system.posix_acl_") => return Ok(()),
+            value => value?,
+        };
         self.make_writable(node, None)?;
         node.default_acl.store(0, Relaxed);
         self.with_top(node, |branch, at| branch.remove_xattr(at, name))

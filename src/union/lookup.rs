@@ -198,7 +198,10 @@ impl<B: Branch> Union<B> {
 
     /// The node for what was found, held once more: the one that is known by any copy's identity, or a new one.
     pub(super) fn adopt(&self, parent: &Arc<Node<B>>, name: &OsStr, found: Found<B>) -> Result<(Arc<Node<B>>, Stat)> {
-        let (found, anchor) = self.through_plink(found);
+        let (mut found, anchor) = self.through_plink(found);
+        if anchor.is_none() {
+            self.adjust_links(&mut found.stat);
+        }
         let mut table = self.table.lock().unwrap();
         let keys: Vec<_> = found.places.iter().map(|p| p.key).chain([found.stat.key]).collect();
         let known = keys.iter().find_map(|key| table.by_key(*key)).filter(|n| n.kind == found.stat.kind);

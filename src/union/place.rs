@@ -23,6 +23,8 @@ pub(super) struct Plink<B: Branch> {
     pub dir: B::Dir,
     /// The name in there.
     pub name: OsString,
+    /// Identity of the copy.
+    pub copy: Key,
     /// Names that still stand for the old file.
     pub others: u32,
 }
@@ -316,12 +318,7 @@ impl<B: Branch> Union<B> {
         if stat.nlink < 2 || stat.kind == Kind::Dir {
             return;
         }
-        let plinks = self.plinks.read().unwrap();
-        if plinks.is_empty() {
-            return;
-        }
-        let is = |p: &&Plink<B>| p.member.branch.stat(At::Name(&p.dir, &p.name)).is_ok_and(|s| s.key == stat.key);
-        if let Some(plink) = plinks.values().find(is) {
+        if let Some(plink) = self.plinks.read().unwrap().values().find(|p| p.copy == stat.key) {
             stat.nlink = shown_links(stat, plink);
         }
     }

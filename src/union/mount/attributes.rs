@@ -102,6 +102,32 @@ pub(super) fn absent() -> FileAttr {
     attr(0, &stat)
 }
 
+/// An ordinary user who writes: his process and group.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Writer {
+    pid: u32,
+    gid: u32,
+}
+
+impl Writer {
+    /// Who asks.
+    pub fn of(req: &Request) -> Self {
+        Self { pid: req.pid(), gid: req.gid() }
+    }
+
+    /// Who asks, unless it is root.
+    pub fn unless_root(req: &Request) -> Option<Self> {
+        (req.uid() != 0).then(|| Self::of(req))
+    }
+
+    /// Whether his process is in a group neither by its own nor by its further groups. One that we cannot see counts as in it.
+    pub fn is_outside(self, gid: u32) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let groups = status.lines().find_map(|line| line.strip_prefix("Groups:"));
+        self.gid != gid && groups.is_some_and(|all| all.split_whitespace().all(|one| one.parse() != Ok(gid)))
+    }
+}
+
 /// Who asks.
 pub(super) fn caller(req: &Request, umask: u32) -> Caller {
     Caller { uid: req.uid(), gid: req.gid(), umask }

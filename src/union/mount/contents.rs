@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use fuser::{FileHandle, INodeNo, LockOwner, ReplyData, ReplyWrite};
 
-use super::attributes::fail;
+use super::attributes::{Writer, fail};
 use super::fs::UnionFs;
 use super::real::RealBranch;
 use super::{cached, io};
@@ -23,12 +23,12 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What is to be written where; with `strip` the set-id bits are taken away first.
+/// What is to be written where; with `strip` the set-id bits are taken away first, as this writer has it.
 pub(super) struct Write<'a> {
     pub fh: FileHandle,
     pub data: &'a [u8],
     pub offset: u64,
-    pub strip: bool,
+    pub strip: Option<Writer>,
 }
 
 /// What is to be copied from one file to another, and whether the set-id bits of that are taken away first.
@@ -36,7 +36,7 @@ pub(super) struct Range {
     pub from: u64,
     pub to: u64,
     pub length: u64,
-    pub strip: bool,
+    pub strip: Option<Writer>,
 }
 
 impl UnionFs {
@@ -46,8 +46,8 @@ impl UnionFs {
     }
 
     /// Takes the set-id bits of a file away as a write by an ordinary user does.
-    pub(super) fn strip(&self, node: &Arc<Node<RealBranch>>) -> Result<()> {
-        if self.union().strip_ids(node)? {
+    pub(super) fn strip(&self, node: &Arc<Node<RealBranch>>, writer: Writer) -> Result<()> {
+        if self.union().strip_ids(node, &|gid| writer.is_outside(gid))? {
             self.kernel.forget_attributes(node.ino);
         }
         Ok(())
@@ -106,9 +106,9 @@ impl UnionFs {
     }
 
     fn written(&self, node: &Arc<Node<RealBranch>>, write: &Write<'_>) -> Result<usize> {
-        if write.strip {
+        if let Some(writer) = write.strip {
             self.union().make_writable(node, None)?;
-            self.strip(node)?;
+            self.strip(node, writer)?;
         }
         self.union().write(node, write.data, write.offset)
     }
@@ -128,8 +128,8 @@ impl UnionFs {
 
     fn copied(&self, source: &Arc<Node<RealBranch>>, target: &Arc<Node<RealBranch>>, range: &Range) -> Result<u32> {
         let to = self.union().opened(target, true)?;
-        if range.strip {
-            self.strip(target)?;
+        if let Some(writer) = range.strip {
+            self.strip(target, writer)?;
         }
         io::copy_range(&*self.union().opened(source, false)?, range.from, &to, range.to, range.length)
     }

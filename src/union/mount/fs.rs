@@ -22,7 +22,7 @@ use fuser::{
     TimeOrNow, WriteFlags,
 };
 
-use super::attributes::{absent, attr, caller, fail, real_rdev, request_time};
+use super::attributes::{Writer, absent, attr, caller, fail, real_rdev, request_time};
 use super::cached::{self, Corrections};
 use super::contents::{Range, Write};
 use super::control::Kernel;
@@ -32,6 +32,7 @@ use super::shared::{LONG, RealUnion, Shared};
 use super::watch::Of;
 use crate::union::Node;
 use crate::union::branch::{Change, Errno, Kind, Replace, Result, SetTime, Stat};
+use crate::union::file::Outsider;
 use crate::union::make::New;
 use crate::union::names::NAME_MAX;
 use crate::union::rename::Side;
@@ -207,15 +208,19 @@ impl Filesystem for UnionFs {
             atime: atime.map_or(SetTime::Keep, request_time),
             mtime: mtime.map_or(SetTime::Keep, request_time),
         };
-        let strip = req.uid() != 0;
+        let writer = Writer::unless_root(req);
         let node = match self.node(ino) {
             Ok(node) => node,
             Err(e) => return reply.error(fail(e)),
         };
         let (shared, held) = (self.shared.clone(), node.clone());
-        self.aside(&node, move || match shared.union.set_attributes(&held, &change, strip) {
-            Ok(stat) => reply.attr(&shared.ttl(), &attr(ino.0, &stat)),
-            Err(e) => reply.error(fail(e)),
+        self.aside(&node, move || {
+            let outsider = |gid| writer.is_some_and(|w| w.is_outside(gid));
+            let strip: Option<Outsider<'_>> = writer.is_some().then_some(&outsider);
+            match shared.union.set_attributes(&held, &change, strip) {
+                Ok(stat) => reply.attr(&shared.ttl(), &attr(ino.0, &stat)),
+                Err(e) => reply.error(fail(e)),
+            }
         });
     }
 
@@ -339,7 +344,7 @@ impl Filesystem for UnionFs {
 
     fn write(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         fh: FileHandle,
         offset: u64,
@@ -349,7 +354,7 @@ impl Filesystem for UnionFs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let strip = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
+        let strip = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID).then(|| Writer::of(req));
         // A page that was changed through a map is written through any handle that is at hand.
         let fh = if write_flags.contains(WriteFlags::FUSE_WRITE_CACHE) { FileHandle(0) } else { fh };
         self.write_content(ino, Write { fh, data, offset, strip }, reply);
@@ -439,10 +444,10 @@ impl Filesystem for UnionFs {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        let strip = req.uid() != 0;
+        let writer = Writer::unless_root(req);
         self.change(ino, reply, move |fs, node| {
             io::allocate(&*fs.union().opened(node, true)?, offset, length, mode)?;
-            if strip { fs.strip(node) } else { Ok(()) }
+            writer.map_or(Ok(()), |writer| fs.strip(node, writer))
         });
     }
 
@@ -466,7 +471,7 @@ impl Filesystem for UnionFs {
         _flags: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
-        let range = Range { from: offset_in, to: offset_out, length: len, strip: req.uid() != 0 };
+        let range = Range { from: offset_in, to: offset_out, length: len, strip: Writer::unless_root(req) };
         self.copy_content(ino_in, ino_out, range, reply);
     }
 }

@@ -68,6 +68,12 @@ fn hard_links_stay_one_file_across_a_copy_up() {
         (&"File 644 \"UPPER\"".to_owned(), &"File 644 \"UPPER\"".to_owned())
     );
     assert_eq!(world.union.walk("/a").unwrap().ino, world.union.walk("/b").unwrap().ino);
+    let dir = world.union.root();
+    let listing = world.union.listing(&dir, 0, false).unwrap();
+    for item in listing.items() {
+        let (_, listed) = world.union.lookup_listed(&dir, &listing, item, false).unwrap();
+        assert_eq!(listed.nlink, 2, "each name is one of two");
+    }
     world.union.flush_plinks();
     let upper = Plain(world.branches["/0"].clone()).snapshot();
     assert_eq!(upper["/b"], "File 644 \"UPPER\"", "flushed, the other name is a real link");

@@ -120,14 +120,14 @@ impl Tree for World {
     }
     fn chmod(&self, path: &str, mode: u32) -> Result<()> {
         let node = self.union.walk(path)?;
-        self.union.set_attributes(&node, &Change { mode: Some(mode), ..Change::default() }, false).map(drop)
+        self.union.set_attributes(&node, &Change { mode: Some(mode), ..Change::default() }, None).map(drop)
     }
     fn truncate(&self, path: &str, size: u64) -> Result<()> {
         let node = self.union.walk(path)?;
         if node.kind != Kind::File {
             return Err(Errno::EISDIR);
         }
-        self.union.set_attributes(&node, &Change { size: Some(size), ..Change::default() }, false).map(drop)
+        self.union.set_attributes(&node, &Change { size: Some(size), ..Change::default() }, None).map(drop)
     }
     fn snapshot(&self) -> BTreeMap<String, String> {
         let mut all = BTreeMap::new();
