@@ -22,9 +22,14 @@ fn why_not(script: &str) -> Option<&'static str> {
     match (root, Path::new("/dev/fuse").exists()) {
         (false, _) => Some("not root"),
         (true, false) => Some("no /dev/fuse"),
+        _ if script.contains("cpu_dma_latency") && !polls() => Some("the idle driver is not haltpoll"),
         _ if script.contains("python3") && Command::new("python3").arg("-V").output().is_err() => Some("no python3"),
         _ => None,
     }
+}
+
+fn polls() -> bool {
+    std::fs::read_to_string("/sys/devices/system/cpu/cpuidle/current_driver").is_ok_and(|d| d.trim() == "haltpoll")
 }
 
 /// Runs a story; fails with what it said.
@@ -474,6 +479,27 @@ python3 -c 'import os; os.setxattr("mnt/source", "trusted.t", b"1"); os.setxattr
 names="import os; print(sorted(os.listxattr('mnt/source')))"
 is "root" "$(python3 -c "$names")" "['trusted.t', 'user.u']"
 is "a user" "$(as $py -c "$names")" "['user.u']"
+umount mnt
+"#,
+    );
+}
+
+/// While requests stream in, processors are kept from sleeping; the kernel tells the strictest wish of all.
+#[test]
+fn processors_stay_awake_while_requests_stream_in() {
+    story(
+        "awake",
+        r#"
+mkdir b0; mount -t aufs -o br=b0 none mnt
+is "kept awake" "$(python3 -c '
+import os, struct, time
+def wish():
+    with open("/dev/cpu_dma_latency", "rb") as device: return struct.unpack("i", device.read(4))[0]
+until, n = time.monotonic() + 20, 0
+while wish() and time.monotonic() < until:
+    for n in range(n, n + 200):
+        open(f"mnt/{n}", "w").close()
+print(wish())')" 0
 umount mnt
 "#,
     );

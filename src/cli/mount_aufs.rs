@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::union::mount::{control, session};
+use crate::union::mount::{attach, control, session};
 use crate::union::options;
 use crate::union::reshape::Refused;
 
@@ -66,7 +66,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
     let done = if parsed.has("remount") {
         remount(&args, &parsed, &target)
     } else {
-        session::mount(session::Request { source: source.clone(), target: target.clone(), options: parsed, threads: 0 })
+        session::mount(session::Request { source: source.clone(), target: target.clone(), options: parsed })
     };
     match done {
         Ok(()) => {
@@ -82,7 +82,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
 fn remount(args: &Args, parsed: &options::Options, target: &Path) -> Result<(), Refused> {
     let cwd = std::env::current_dir().map_err(|e| Refused::new((&e).into(), format!("the current directory: {e}")))?;
     let asked = control::Asked::Remount { options: args.options.clone(), cwd: cwd.to_string_lossy().into_owned() };
-    session::remount_kernel(target, parsed)?;
+    attach::remount_kernel(target, parsed)?;
     control::ask(target, &asked).map(drop)
 }
 

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::union::mount::{control, session};
+use crate::union::mount::{attach, control};
 
 /// The verb. Exit codes are umount(8)'s: 0 done, 1 usage, 32 failed.
 pub fn main(args: &[OsString]) -> ExitCode {
@@ -29,7 +29,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
     };
     let _ = control::ask(&target, &control::Asked::Flush);
     let server = control::server(&target);
-    match session::unmount(&target, flags) {
+    match attach::unmount(&target, flags) {
         0 => {
             if let (Some(server), 0) = (server, flags) {
                 server.wait_for_end();

@@ -51,6 +51,11 @@ impl Awake {
         Self(thread.ok().map(|thread| (inner, thread.thread().clone())))
     }
 
+    /// Whether it is served.
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// A request came.
     pub fn note(&self) {
         let Some((inner, _)) = &self.0 else { return };

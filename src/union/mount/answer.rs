@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::attach::open_branch;
 use super::check;
-use super::session::open_branch;
 use super::shared::RealUnion;
 use crate::union::branch::{At, Branch, Errno, Kind};
 use crate::union::names;

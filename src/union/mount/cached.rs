@@ -21,7 +21,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use fuser::{FileHandle, FopenFlags, LockOwner, ReplyWrite};
 
-use super::control::{Kernel, device_of};
+use super::kernel::{Kernel, device_of};
 use super::real::RealBranch;
 use crate::union::Node;
 

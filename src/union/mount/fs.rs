@@ -25,8 +25,8 @@ use fuser::{
 use super::attributes::{Writer, absent, attr, caller, fail, real_rdev, request_time};
 use super::cached::{self, Corrections};
 use super::contents::{Range, Write};
-use super::control::Kernel;
 use super::io;
+use super::kernel::Kernel;
 use super::real::RealBranch;
 use super::shared::{LONG, RealUnion, Shared};
 use super::watch::Of;

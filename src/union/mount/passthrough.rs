@@ -67,7 +67,7 @@ pub struct Passthrough {
 impl Passthrough {
     /// Asks the kernel for it at the greeting. A branch may lie on a stacked file system itself, which takes one level more.
     pub fn ask(&self, config: &mut KernelConfig, union: &RealUnion) {
-        let stacked = union.members().iter().any(|m| super::session::is_stacked(std::path::Path::new(&m.path)));
+        let stacked = union.members().iter().any(|m| super::attach::is_stacked(std::path::Path::new(&m.path)));
         let granted = config.add_capabilities(InitFlags::FUSE_PASSTHROUGH).is_ok();
         let deep = config.set_max_stack_depth(1 + u32::from(stacked)).is_ok();
         self.granted.store(granted && deep, Relaxed);

@@ -4,25 +4,25 @@
 //! `mount -o remount` and `umount` find their helpers), greets the kernel, and serves until it is unmounted. The parent
 //! waits for one line from the child, empty when all is well, and ends with it: so when `mount` returns, the mount answers.
 
-use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use super::attach::{mount_fuse, open_branch, unmount};
 use super::fs::UnionFs;
+use super::kernel::Kernel;
 use super::passthrough::Passthrough;
 use super::real::RealBranch;
 use super::shared::Shared;
 use super::{answer, cached, control, rest, watch};
 use crate::sandbox::awake::Awake;
 use crate::union::branch::Errno;
-use crate::union::options::{Opt, Options};
-use crate::union::reshape::{Candidate, Refused};
+use crate::union::options::Options;
+use crate::union::reshape::Refused;
 use crate::union::{Happening, Host, Union};
 use crate::world::reporter::Introduction;
 use crate::world::{Reporter, What, wire};
@@ -35,15 +35,13 @@ pub struct Request {
     pub target: PathBuf,
     /// The options.
     pub options: Options,
-    /// How many threads serve; 0: as many as processors, at least two.
-    pub threads: usize,
 }
 
 /// The world around the core: a clock and a line to the keeper.
 struct Around {
     start: Instant,
     reporter: Reporter,
-    budget: watch::Budget,
+    budget: Budget,
     bell: Arc<rest::Bell>,
 }
 
@@ -66,6 +64,27 @@ impl Host for Around {
 
     fn writing(&self) {
         self.bell.ring();
+    }
+}
+
+/// How many look-ups are reported per second.
+const PER_SECOND: u64 = 50;
+
+/// A budget of reports that are only interesting while they are few.
+#[derive(Default)]
+struct Budget {
+    second: AtomicU64,
+    spent: AtomicU64,
+}
+
+impl Budget {
+    /// Whether one more may be spent this second.
+    fn spend(&self) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        if self.second.swap(now, Relaxed) != now {
+            self.spent.store(0, Relaxed);
+        }
+        self.spent.fetch_add(1, Relaxed) < PER_SECOND
     }
 }
 
@@ -163,7 +182,7 @@ struct Ready {
     session: fuser::Session<UnionFs>,
     shared: Arc<Shared>,
     reporter: Reporter,
-    kernel: Arc<control::Kernel>,
+    kernel: Arc<Kernel>,
     bell: Arc<rest::Bell>,
     at: String,
 }
@@ -175,7 +194,7 @@ fn prepare(request: Request, target: &Path) -> Result<Ready, Refused> {
     let at = target.to_string_lossy().into_owned();
     let (reporter, asked) = connect(&at);
     let bell = Arc::new(rest::Bell::default());
-    let (start, budget) = (Instant::now(), watch::Budget::default());
+    let (start, budget) = (Instant::now(), Budget::default());
     let around = Around { start, reporter: reporter.clone(), budget, bell: bell.clone() };
     let union: Union<RealBranch> = Union::new(&at, Box::new(around));
     union.mount(&request.options.own, &|path| open_branch(path, Some(target)))?;
@@ -192,9 +211,9 @@ fn prepare(request: Request, target: &Path) -> Result<Ready, Refused> {
     });
     shared.set_ttl();
     let device = open_device()?;
-    let kernel = Arc::new(control::Kernel::new(device.try_clone().map_err(|e| Refused::new(e.into(), "/dev/fuse"))?));
+    let kernel = Arc::new(Kernel::new(device.try_clone().map_err(|e| Refused::new(e.into(), "/dev/fuse"))?));
     mount_fuse(&request, target, &device)?;
-    let config = session_config(request.threads);
+    let config = session_config();
     let session = fuser::Session::from_fd(UnionFs::new(&shared, &kernel), device, fuser::SessionACL::All, config);
     let session = session.map_err(|e| {
         unmount(target, libc::MNT_DETACH);
@@ -209,11 +228,11 @@ fn prepare(request: Request, target: &Path) -> Result<Ready, Refused> {
     Ok(Ready { session, shared, reporter, kernel, bell, at })
 }
 
-fn session_config(threads: usize) -> fuser::Config {
+fn session_config() -> fuser::Config {
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
     let mut config = fuser::Config::default();
     config.acl = fuser::SessionACL::All;
-    config.n_threads = Some(if threads > 0 { threads } else { processors.clamp(2, 8) });
+    config.n_threads = Some(processors.clamp(2, 8));
     config.clone_fd = true;
     config
 }
@@ -279,126 +298,11 @@ fn raise_open_files() {
 pub const PASSTHROUGH: &str = "passthrough";
 
 /// The option that lets processors sleep between requests (see [`Awake`]).
-const NO_POLL: &str = "nopoll";
-
-/// File systems that cannot change: their branches are `rr` by default (squashfs, iso9660, cramfs, romfs).
-const IMMUTABLE: [i64; 4] = [0x7371_7368, 0x9660, 0x28cd_3d45, 0x7275];
-/// File systems that cannot be a branch (proc, sysfs, configfs, debugfs, securityfs, ecryptfs).
-const REFUSED: [(i64, &str); 6] = [
-    (0x9fa0, "proc"),
-    (0x6265_6572, "sysfs"),
-    (0x6265_6570, "configfs"),
-    (0x6462_6720, "debugfs"),
-    (0x7363_6673, "securityfs"),
-    (0xf15f, "ecryptfs"),
-];
-
-/// Opens a directory as a branch.
-///
-/// # Errors
-/// `EINVAL` for what cannot be one, with the reason.
-pub fn open_branch(path: &str, target: Option<&Path>) -> Result<Candidate<RealBranch>, Refused> {
-    let bad = |why: String| Refused::new(Errno::EINVAL, why);
-    let full = Path::new(path).canonicalize().map_err(|e| bad(format!("branch {path}: {e}")))?;
-    if !full.is_dir() {
-        return Err(bad(format!("branch {path} is no directory")));
-    }
-    if target.is_some_and(|t| full.starts_with(t)) {
-        return Err(bad(format!("branch {path} is the mount point itself or lies in it")));
-    }
-    let magic = file_system(&full).map_err(|e| bad(format!("branch {path}: {e}")))?;
-    if let Some((_, name)) = REFUSED.iter().find(|(refused, _)| *refused == magic) {
-        return Err(bad(format!("branch {path} lies on {name}, which cannot be a branch")));
-    }
-    let branch = RealBranch::open(full.as_os_str()).map_err(|e| bad(format!("branch {path}: {e}")))?;
-    Ok(Candidate { branch, path: full.to_string_lossy().into_owned(), immutable: IMMUTABLE.contains(&magic) })
-}
-
-/// Whether a directory lies on a file system that is stacked on another (overlayfs, another union).
-pub fn is_stacked(path: &Path) -> bool {
-    const STACKED: [i64; 2] = [0x794c_7630, 0x6573_5546];
-    file_system(path).is_ok_and(|magic| STACKED.contains(&magic))
-}
-
-fn file_system(path: &Path) -> Result<i64, Errno> {
-    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
-    let mut s = std::mem::MaybeUninit::<libc::statfs>::uninit();
-    // SAFETY: the path is NUL-terminated, `s` large enough and filled when the call succeeds.
-    unsafe {
-        if libc::statfs(path.as_ptr(), s.as_mut_ptr()) < 0 {
-            return Err(last());
-        }
-        Ok(s.assume_init().f_type)
-    }
-}
+pub const NO_POLL: &str = "nopoll";
 
 fn open_device() -> Result<OwnedFd, Refused> {
     let open = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse");
     open.map(OwnedFd::from).map_err(|e| {
         Refused::new((&e).into(), format!("/dev/fuse: {e} (load the fuse module; `terrarium doctor` says more)"))
     })
-}
-
-/// The mount flags of option words.
-const MOUNT_FLAGS: [(&str, libc::c_ulong); 8] = [
-    ("nosuid", libc::MS_NOSUID),
-    ("nodev", libc::MS_NODEV),
-    ("noexec", libc::MS_NOEXEC),
-    ("sync", libc::MS_SYNCHRONOUS),
-    ("dirsync", libc::MS_DIRSYNC),
-    ("noatime", libc::MS_NOATIME),
-    ("nodiratime", libc::MS_NODIRATIME),
-    ("silent", libc::MS_SILENT),
-];
-
-fn mount_fuse(request: &Request, target: &Path, device: &OwnedFd) -> Result<(), Refused> {
-    let flags = mount_flags(&request.options);
-    // SAFETY: plain calls.
-    let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
-    let fd = device.as_raw_fd();
-    let data = format!("fd={fd},rootmode=40000,user_id={uid},group_id={gid},default_permissions,allow_other");
-    let text = |s: &OsStr| CString::new(s.as_bytes()).map_err(|_| Refused::new(Errno::EINVAL, "a NUL in a path"));
-    let (source, data) = (text(OsStr::new(&request.source))?, text(OsStr::new(&data))?);
-    let target = text(target.as_os_str())?;
-    // SAFETY: all strings are NUL-terminated and outlive the call.
-    let done =
-        unsafe { libc::mount(source.as_ptr(), target.as_ptr(), c"fuse.aufs".as_ptr(), flags, data.as_ptr().cast()) };
-    if done == 0 {
-        return Ok(());
-    }
-    let errno = last();
-    let hint = if errno == Errno::EPERM { " (mounting needs root, here or in a world: `terrarium run`)" } else { "" };
-    Err(Refused::new(errno, format!("mount: {errno}{hint}")))
-}
-
-/// The kernel's mount flags of an option list.
-fn mount_flags(options: &Options) -> libc::c_ulong {
-    let read_only = options.own.iter().rev().find_map(|o| if let Opt::ReadOnly(ro) = o { Some(*ro) } else { None });
-    let words = MOUNT_FLAGS.iter().filter(|(word, _)| options.has(word)).map(|(_, flag)| flag);
-    words.fold(if read_only == Some(true) { libc::MS_RDONLY } else { 0 }, |all, flag| all | flag)
-}
-
-/// The kernel's side of a remount: `ro`, `noexec` and their kin. mount(8) gives all that shall hold, not only what is new.
-///
-/// # Errors
-/// `EBUSY` if a file is open for writing and the mount shall be read-only.
-pub fn remount_kernel(target: &Path, options: &Options) -> Result<(), Refused> {
-    let path =
-        CString::new(target.as_os_str().as_bytes()).map_err(|_| Refused::new(Errno::EINVAL, "a NUL in a path"))?;
-    let flags = libc::MS_REMOUNT | mount_flags(options);
-    let (none, data) = (c"none".as_ptr(), std::ptr::null());
-    // SAFETY: all strings are NUL-terminated and outlive the call.
-    if unsafe { libc::mount(none, path.as_ptr(), none, flags, data) } == 0 {
-        return Ok(());
-    }
-    let errno = last();
-    let hint = if errno == Errno::EBUSY { " (a file is open for writing)" } else { "" };
-    Err(Refused::new(errno, format!("remount: {errno}{hint}")))
-}
-
-/// Takes a mount away; 0 or the error.
-pub fn unmount(target: &Path, flags: i32) -> i32 {
-    let Ok(path) = CString::new(target.as_os_str().as_bytes()) else { return libc::EINVAL };
-    // SAFETY: the path is NUL-terminated and outlives the call.
-    if unsafe { libc::umount2(path.as_ptr(), flags) } == 0 { 0 } else { last().0 }
 }

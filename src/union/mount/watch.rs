@@ -17,9 +17,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use super::control::{Kernel, expire_all};
+use super::kernel::{Kernel, expire_all};
 use super::real::RealBranch;
 use super::shared::{RealUnion, Shared};
 use crate::union::branch::{At, Branch, Errno, Kind};
@@ -392,27 +392,6 @@ fn forget_everything(shared: &Shared, kernel: &Kernel) {
     shared.union.changed_directly();
     expire_all(shared, kernel);
     shared.union.nodes().iter().for_each(|node| kernel.refresh(node.ino));
-}
-
-/// How many look-ups are reported per second.
-const PER_SECOND: u64 = 50;
-
-/// A budget of reports that are only interesting while they are few.
-#[derive(Default)]
-pub struct Budget {
-    second: AtomicU64,
-    spent: AtomicU64,
-}
-
-impl Budget {
-    /// Whether one more may be spent this second.
-    pub fn spend(&self) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        if self.second.swap(now, Relaxed) != now {
-            self.spent.store(0, Relaxed);
-        }
-        self.spent.fetch_add(1, Relaxed) < PER_SECOND
-    }
 }
 
 impl RealUnion {
