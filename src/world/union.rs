@@ -126,8 +126,12 @@ impl Mount {
                 }
             }
             Happening::WhiteoutRemoved { path, branch, .. } => self.served(path).whiteouts.retain(|b| b != branch),
-            Happening::MadeOpaque { path, .. } => self.served(path).opaque = true,
+            Happening::MadeOpaque { path, .. } => {
+                self.empty(path);
+                self.served(path).opaque = true;
+            }
             Happening::Removed { path, .. } => {
+                self.empty(path);
                 let served = self.served(path);
                 served.branch = None;
                 served.opaque = false;
@@ -137,6 +141,16 @@ impl Mount {
                 self.served(to).branch = Some(*branch);
             }
             Happening::ChangedDirectly { .. } | Happening::Unmounted { .. } => {}
+        }
+    }
+
+    /// A directory was removed, or made anew in the place of one that was: nothing that was in it shows, and the whiteouts that
+    /// hid some of it are gone.
+    fn empty(&mut self, dir: &str) {
+        let inside = format!("{}/", dir.trim_end_matches('/'));
+        for (_, served) in self.names.range_mut(inside.clone()..).take_while(|(path, _)| path.starts_with(&inside)) {
+            served.branch = None;
+            served.whiteouts.clear();
         }
     }
 
@@ -244,5 +258,21 @@ mod tests {
         picture.apply("mount:/mnt", 1, &resolved("/a"));
         picture.apply("mount:/mnt", 2, &Happening::Unmounted { at: "/mnt".into() });
         assert!(picture.mounts.is_empty());
+    }
+
+    #[test]
+    fn whiteouts_in_a_removed_directory_are_gone_with_it() {
+        let mut picture = Picture::default();
+        let (at, branch) = ("/mnt".to_owned(), 0);
+        let hide = |path: &str| Happening::WhiteoutMade { at: "/mnt".into(), path: path.into(), branch };
+        picture.apply("mount:/mnt", 1, &resolved("/d/a"));
+        picture.apply("mount:/mnt", 2, &resolved("/da"));
+        picture.apply("mount:/mnt", 3, &hide("/d/a"));
+        picture.apply("mount:/mnt", 4, &hide("/d"));
+        picture.apply("mount:/mnt", 5, &Happening::MadeOpaque { at, path: "/d".into(), branch });
+        let names = &picture.mounts["/mnt"].names;
+        assert_eq!((names["/d/a"].branch, &names["/d/a"].whiteouts[..]), (None, &[][..]), "hidden by the mark alone");
+        assert_eq!(names["/d/a"].others, [1], "still there, below");
+        assert_eq!(names["/da"].branch, Some(1), "not in it");
     }
 }
