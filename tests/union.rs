@@ -152,6 +152,32 @@ umount mnt
     );
 }
 
+/// Whole directories come and go in the branches, and marks on them: what the kernel remembers of names below is looked up anew.
+#[test]
+fn directories_that_come_and_go_in_a_branch_are_merged_anew() {
+    story(
+        "regroup",
+        r#"
+soon() { for i in $(seq 200); do [ "$(eval "$1" 2>/dev/null | xargs)" = "$2" ] && return; done; echo "$1 never gave $2" >&2; exit 1; }
+mkdir -p b0 b1/d/e; echo low > b1/d/f; echo low > b1/d/e/g; mkdir -p x/e; echo new > x/f; echo new > x/e/g; echo new > x/more
+mount -t aufs -o br=b0:b1 none mnt
+all="cat mnt/d/f mnt/d/e/g mnt/d/more"
+is "as it was" "$($all 2>/dev/null | xargs)" "low low"
+mkdir b0/d; echo up > b0/d/f; soon "$all" "up low"
+rm -r b0/d; soon "$all" "low low"
+mv x b0/d; soon "$all" "new new new"
+touch b0/.wh.d; mv b0/d x; soon "$all" ""
+rm b0/.wh.d; soon "$all" "low low"
+umount mnt; mount -t aufs -o br=b0:b1 none mnt
+is "copied up into directories that were not there" "$(echo more >> mnt/d/e/g; cat mnt/d/e/g | xargs)" "low more"
+echo direct >> b0/d/e/g; soon "cat mnt/d/e/g" "low more direct"
+umount mnt; mkdir -p b0/d/e b1/d/e; mount -t aufs -o br=b0:b1,udba=reval none mnt
+is "strict" "$(ls mnt/d)" "$(printf 'e\nf')"; touch b1/d/another; is "of the lower copy too" "$(ls mnt/d | xargs)" "another e f"
+umount mnt
+"#,
+    );
+}
+
 #[test]
 fn a_full_branch_fails_the_write_and_leaves_nothing_half() {
     story(

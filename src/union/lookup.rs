@@ -210,6 +210,10 @@ impl<B: Branch> Union<B> {
             let stale = refresh(&node, parent, name, &found);
             stale.iter().filter(|key| !keys.contains(key)).for_each(|key| table.untie(&node, *key));
             keys.iter().for_each(|key| table.tie(&node, *key));
+            drop(table);
+            if node.kind == Kind::Dir && stale.iter().ne(&keys) {
+                self.host.regrouped(node.ino);
+            }
             return Ok((node, found.stat));
         }
         let number = table.number(found.stat.key);

@@ -77,6 +77,8 @@ pub trait Host: Send + Sync + 'static {
     fn is_curious(&self) -> bool;
     /// Reports; must not wait.
     fn tell(&self, happening: Happening);
+    /// Other copies than before are merged into this directory: who watches them should look again which they are.
+    fn regrouped(&self, _ino: u64) {}
     /// A file below was opened for writing: [`Union::rest`] should be called now and then until it says that none is left.
     fn writing(&self) {}
 }

@@ -211,6 +211,7 @@ impl<B: Branch> Union<B> {
             state.places = places.into();
         }
         self.table.lock().unwrap().tie(node, key);
+        self.host.regrouped(node.ino);
     }
 
     pub(super) fn tell_copied(&self, node: &Node<B>, from: &Member<B>, to: &Member<B>, bytes: u64) {

@@ -16,8 +16,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    CopyFileRangeFlags, Errno as FuseErrno, FileAttr, FileHandle, Filesystem, Generation, INodeNo, InitFlags,
-    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    CopyFileRangeFlags, Errno as FuseErrno, FileAttr, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
+    InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
     ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
     TimeOrNow, WriteFlags,
 };
@@ -131,11 +131,13 @@ impl Filesystem for UnionFs {
             InitFlags::FUSE_HANDLE_KILLPRIV_V2,
             InitFlags::FUSE_POSIX_ACL,
             InitFlags::FUSE_DONT_MASK,
-            InitFlags::FUSE_NO_OPENDIR_SUPPORT,
             if reval { InitFlags::FUSE_AUTO_INVAL_DATA } else { InitFlags::FUSE_EXPLICIT_INVAL_DATA },
         ];
         if self.shared.no_open.load(Relaxed) {
             wanted.push(InitFlags::FUSE_NO_OPEN_SUPPORT);
+        }
+        if self.shared.no_opendir {
+            wanted.push(InitFlags::FUSE_NO_OPENDIR_SUPPORT);
         }
         for flag in wanted {
             if config.add_capabilities(flag).is_err() && flag == InitFlags::FUSE_NO_OPEN_SUPPORT {
@@ -369,7 +371,11 @@ impl Filesystem for UnionFs {
     }
 
     fn opendir(&self, _req: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        reply.error(FuseErrno::ENOSYS);
+        if self.shared.no_opendir {
+            reply.error(FuseErrno::ENOSYS);
+        } else {
+            reply.opened(FileHandle(0), FopenFlags::empty());
+        }
     }
 
     fn readdir(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {

@@ -80,8 +80,7 @@ impl Kernel {
 
 /// Every name must be looked up again, every listing read again.
 pub fn expire_all(shared: &Shared, kernel: &Kernel) {
-    let absent = std::mem::take(&mut *shared.absent.lock().unwrap());
-    absent.iter().for_each(|(parent, name)| kernel.expire(*parent, name));
+    shared.expire_absent(kernel, |_| true);
     for node in shared.union.nodes() {
         let names = node.state.read().unwrap().names.clone();
         names.iter().for_each(|(parent, name)| kernel.expire(parent.ino, name));

@@ -8,8 +8,8 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::attach::{mount_fuse, open_branch, unmount};
@@ -21,7 +21,7 @@ use super::shared::Shared;
 use super::{answer, cached, control, rest, watch};
 use crate::sandbox::awake::Awake;
 use crate::union::branch::Errno;
-use crate::union::options::Options;
+use crate::union::options::{Options, Udba};
 use crate::union::reshape::Refused;
 use crate::union::{Happening, Host, Union};
 use crate::world::reporter::Introduction;
@@ -43,6 +43,7 @@ struct Around {
     reporter: Reporter,
     budget: Budget,
     bell: Arc<rest::Bell>,
+    shared: Arc<OnceLock<Weak<Shared>>>,
 }
 
 impl Host for Around {
@@ -60,6 +61,12 @@ impl Host for Around {
 
     fn tell(&self, happening: Happening) {
         self.reporter.report(None, What::Union(happening));
+    }
+
+    fn regrouped(&self, ino: u64) {
+        if let Some(shared) = self.shared.get().and_then(Weak::upgrade) {
+            shared.regrouped(ino);
+        }
     }
 
     fn writing(&self) {
@@ -195,13 +202,15 @@ fn prepare(request: Request, target: &Path) -> Result<Ready, Refused> {
     let (reporter, asked) = connect(&at);
     let bell = Arc::new(rest::Bell::default());
     let (start, budget) = (Instant::now(), Budget::default());
-    let around = Around { start, reporter: reporter.clone(), budget, bell: bell.clone() };
+    let known = Arc::new(OnceLock::new());
+    let around = Around { start, reporter: reporter.clone(), budget, bell: bell.clone(), shared: known.clone() };
     let union: Union<RealBranch> = Union::new(&at, Box::new(around));
     union.mount(&request.options.own, &|path| open_branch(path, Some(target)))?;
     let watcher = watch::Watcher::start(&union);
     let passthrough = request.options.has(PASSTHROUGH).then(Passthrough::default);
     let shared = Arc::new(Shared {
         no_open: AtomicBool::new(passthrough.is_none() && opens_can_stay_in_kernel(&union)),
+        no_opendir: union.settings().udba != Udba::Reval && (watcher.is_some() || union.settings().udba == Udba::None),
         passthrough,
         union,
         ttl: AtomicU64::new(0),
@@ -209,6 +218,7 @@ fn prepare(request: Request, target: &Path) -> Result<Ready, Refused> {
         awake: if request.options.has(NO_POLL) { Awake::default() } else { Awake::start() },
         absent: std::sync::Mutex::default(),
     });
+    let _ = known.set(Arc::downgrade(&shared));
     shared.set_ttl();
     let device = open_device()?;
     let kernel = Arc::new(Kernel::new(device.try_clone().map_err(|e| Refused::new(e.into(), "/dev/fuse"))?));

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::kernel::Kernel;
 use super::passthrough::Passthrough;
 use super::real::RealBranch;
 use super::watch::{Of, Watcher};
@@ -26,6 +27,8 @@ pub struct Shared {
     pub union: RealUnion,
     /// Whether opens are answered in the kernel.
     pub no_open: AtomicBool,
+    /// Whether opens of directories are, so that the kernel remembers listings.
+    pub no_opendir: bool,
     /// Milliseconds for which the kernel may remember names and attributes.
     pub ttl: AtomicU64,
     /// Missing names that the kernel was given to remember: directory and name. They are no nodes, so nothing else knows them.
@@ -66,6 +69,19 @@ impl Shared {
         }
         absent.insert((parent, name.to_owned()));
         ttl
+    }
+
+    /// Missing names of these directories must be looked up again.
+    pub(super) fn expire_absent(&self, kernel: &Kernel, of: impl Fn(u64) -> bool) {
+        let expired: Vec<_> = self.absent.lock().unwrap().extract_if(|(parent, _)| of(*parent)).collect();
+        expired.iter().for_each(|(parent, name)| kernel.expire(*parent, name));
+    }
+
+    /// Other copies than before are merged into a directory.
+    pub(super) fn regrouped(&self, ino: u64) {
+        if let Ok(node) = self.union.node(ino) {
+            self.watching(|watcher| watcher.renew(&node));
+        }
     }
 
     /// Has a directory watched before the kernel is given something of it to remember.

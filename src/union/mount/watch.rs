@@ -10,8 +10,8 @@
 //! the kernel to remember for [`WARY`], so that who works in the branches by hand sees each step at once. Where fanotify is not to be had (Linux before 5.13,
 //! a branch on a file system without handles), the union falls back to looking again each time.
 
-use std::collections::HashMap;
-use std::ffi::{CStr, CString, OsStr};
+use std::collections::{HashMap, HashSet};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -155,6 +155,14 @@ impl Watcher {
         node.watched.store(if of == Of::Children { children } else { names }, Relaxed);
     }
 
+    /// Other copies than before are merged into a directory: it is watched as it was.
+    pub fn renew(&self, node: &Arc<Node<RealBranch>>) {
+        match node.watched.load(Relaxed) {
+            0 => {}
+            known => self.watch(node, if known & 1 == 1 { Of::Children } else { Of::Names }),
+        }
+    }
+
     /// Watches one file of a directory whose names are watched.
     pub fn watch_file(&self, place: &Place<RealBranch>, name: &OsStr) {
         if self.0.off.load(Relaxed) || !is_watched(place) {
@@ -259,6 +267,7 @@ impl Watcher {
         let own = i32::try_from(std::process::id()).unwrap_or(0);
         let mut foreign = false;
         let mut latest: Option<(Vec<u8>, u64)> = None;
+        let mut dirs = Vec::new();
         while events.len() >= METADATA {
             let length = u32_at(events, 0) as usize;
             if length < METADATA || length > events.len() {
@@ -280,15 +289,18 @@ impl Watcher {
             self.0.poked.store(self.millis() + 1, Relaxed);
             let same = latest.as_ref().is_some_and(|(info, seen)| info == &event[METADATA..] && *seen == mask);
             if !same {
-                self.handle_one(&event[METADATA..], mask, shared, kernel);
+                self.handle_one(&event[METADATA..], mask, shared, kernel, &mut dirs);
                 latest = Some((event[METADATA..].to_vec(), mask));
             }
+        }
+        if !dirs.is_empty() {
+            regroup(&dirs, shared, kernel);
         }
         foreign
     }
 
     /// `info` is one record: type, length, file system, file handle, name.
-    fn handle_one(&self, info: &[u8], mask: u64, shared: &Shared, kernel: &Kernel) {
+    fn handle_one(&self, info: &[u8], mask: u64, shared: &Shared, kernel: &Kernel, dirs: &mut Vec<Named>) {
         const HEADER: usize = 4 + 8 + 8;
         if info.len() < HEADER {
             return;
@@ -298,7 +310,11 @@ impl Watcher {
         let name = info[HEADER + bytes..].split(|b| *b == 0).next().unwrap_or_default();
         let node = self.0.dirs.lock().unwrap().get(handle).cloned();
         match node.map(|n| n.upgrade()) {
-            Some(Some(node)) => changed(&node, OsStr::from_bytes(name), mask, shared, kernel),
+            Some(Some(node)) => {
+                let name = OsStr::from_bytes(name);
+                changed(&node, name, mask, shared, kernel);
+                dirs.extend(regrouped(&node, name, mask));
+            }
             Some(None) => drop(self.0.dirs.lock().unwrap().remove(handle)),
             None => {}
         }
@@ -359,13 +375,66 @@ fn file_handle(dir: i32) -> Result<Vec<u8>, Errno> {
     Err(last())
 }
 
+/// A name in a directory of the union.
+type Named = (Arc<Node<RealBranch>>, OsString);
+
+/// The directory that a change regroups: one that came or went, one that a whiteout hid or hides, one that was marked opaque.
+fn regrouped(node: &Arc<Node<RealBranch>>, name: &OsStr, mask: u64) -> Option<Named> {
+    if mask & NAMES == 0 {
+        return None;
+    }
+    if name == names::OPAQUE {
+        return node.name();
+    }
+    let hidden = names::hidden_by(name).map(OsStr::to_owned);
+    let dir = || (mask & libc::FAN_ONDIR != 0).then(|| name.to_owned());
+    hidden.or_else(dir).map(|name| (node.clone(), name))
+}
+
+/// Directories came, went or were renamed in the branches, or marks: what is merged into the union's directories of these names, and into those
+/// below, may be others now, and so may everything that is found in them.
+fn regroup(dirs: &[Named], shared: &Shared, kernel: &Kernel) {
+    let union = &shared.union;
+    let nodes = union.nodes();
+    let dirs: HashSet<(u64, &OsStr)> = dirs.iter().map(|(dir, name)| (dir.ino, name.as_os_str())).collect();
+    let changed = |node: &Node<RealBranch>| {
+        node.kind == Kind::Dir
+            && node.name().is_some_and(|(parent, name)| dirs.contains(&(parent.ino, name.as_os_str())))
+    };
+    let tops: HashSet<u64> = nodes.iter().filter(|n| changed(n)).map(|n| n.ino).collect();
+    if tops.is_empty() {
+        return;
+    }
+    let up = |node: &Arc<Node<RealBranch>>| node.name().map(|(parent, _)| parent);
+    let inside = |node: &Arc<Node<RealBranch>>| {
+        std::iter::successors(Some(node.clone()), up).any(|node| tops.contains(&node.ino))
+    };
+    let mut within: Vec<_> = nodes.iter().filter(|node| inside(node)).collect();
+    within.sort_by_cached_key(|n| n.path().len());
+    // From the top down, as what is merged into a directory depends on what is merged into the one above.
+    for node in within.iter().filter(|n| n.kind == Kind::Dir) {
+        if let Some((parent, name)) = node.name()
+            && let Ok((found, _)) = union.lookup(&parent, &name)
+        {
+            union.forget(found.ino, 1);
+        }
+    }
+    for node in &within {
+        let names = node.state.read().unwrap().names.clone();
+        names.iter().for_each(|(parent, name)| kernel.expire(parent.ino, name));
+        if node.kind == Kind::Dir {
+            node.listing.lock().unwrap().take();
+            kernel.refresh(node.ino);
+        }
+    }
+    let within: HashSet<u64> = within.iter().map(|node| node.ino).collect();
+    shared.expire_absent(kernel, |parent| within.contains(&parent));
+}
+
 /// Somebody changed `name` in one of the branches of `node`.
 fn changed(node: &Arc<Node<RealBranch>>, name: &OsStr, mask: u64, shared: &Shared, kernel: &Kernel) {
     if name == "." || name.is_empty() {
         return kernel.refresh(node.ino);
-    }
-    if name == names::OPAQUE {
-        return expire_all(shared, kernel);
     }
     let name = names::hidden_by(name).unwrap_or(name);
     if names::is_reserved(name) {
