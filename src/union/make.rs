@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::branch::{At, Branch, Errno, Kind, Replace, Result, Stat};
 use super::copy_up::AHEAD;
 use super::lookup::{Found, find};
-use super::node::{Node, Place};
+use super::node::{Member, Node, Place};
 use super::place::{Chosen, show_change};
 use super::policy::Create;
 use super::{Caller, Changes, Union, names};
@@ -160,12 +160,15 @@ impl<B: Branch> Union<B> {
         let source = self.locate(node).map_err(|_| Errno::ENOENT)?;
         let top = node.state.read().unwrap().top.clone();
         let chosen = self.place_new(&mut changes, parent, name, true, self.settings().create);
-        let hidden = chosen.as_ref().is_ok_and(|c| c.floor.as_ref().is_some_and(|f| top.index() > f.index()));
-        let stay = top.writable() && !hidden;
+        // Below where the new name is hidden it would not be seen.
+        let floor = chosen.as_ref().ok().and_then(|c| c.floor.clone());
+        let hidden = |member: &Member<B>| floor.as_ref().is_some_and(|floor| member.index() > floor.index());
+        let stay = top.writable() && !hidden(&top);
         let target = if stay {
             top.clone()
         } else {
-            self.place_up(&mut changes, source.parent.as_ref().unwrap_or(parent), &top)?
+            let up = self.place_up(&mut changes, source.parent.as_ref().unwrap_or(parent), &top)?;
+            if hidden(&up) { chosen?.member } else { up }
         };
         if !stay {
             self.copy_up(&mut changes, node, &target, None)?;
