@@ -191,6 +191,10 @@ impl<B: Branch> Union<B> {
         if top.id == target.id {
             return Ok(());
         }
+        if top.index() < target.index() {
+            // Its copy is higher already, under another name (a pseudo-link): never down.
+            return Err(Errno::EXDEV);
+        }
         let copying = self.prepare(changes, node, top, target)?;
         let done = copying.carry_out(size).and_then(|()| self.take_place(changes, node, &copying));
         done.inspect_err(|_| clear(&copying.at, &copying.temporary))

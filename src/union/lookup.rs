@@ -7,8 +7,8 @@
 //! whiteout the name is visible and hides what is lower, as in an OCI layer (AUFS calls that an I/O error).
 
 use std::ffi::{OsStr, OsString};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::branch::{At, Branch, Errno, Key, Kind, Result, Stat};
 use super::file::more_links;
@@ -325,18 +325,5 @@ fn new_node<B: Branch>(ino: u64, parent: &Arc<Node<B>>, name: &OsStr, found: &Fo
         anchor,
         last: None,
     };
-    Node {
-        ino,
-        kind: found.stat.kind,
-        lookups: AtomicU64::new(0),
-        state: RwLock::new(state),
-        listing: Mutex::new(None),
-        watched: AtomicUsize::new(0),
-        default_acl: AtomicU8::new(0),
-        wrote: AtomicBool::new(false),
-        paged: AtomicBool::new(false),
-        pinned: AtomicBool::new(false),
-        singly: AtomicU32::new(0),
-        copying: Mutex::new(()),
-    }
+    Node::new(ino, found.stat.kind, state)
 }

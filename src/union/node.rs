@@ -150,6 +150,24 @@ pub enum Last {
 }
 
 impl<B: Branch> Node<B> {
+    /// A node that nobody holds yet.
+    pub fn new(ino: u64, kind: Kind, state: State<B>) -> Self {
+        Self {
+            ino,
+            kind,
+            lookups: AtomicU64::new(0),
+            state: RwLock::new(state),
+            listing: Mutex::new(None),
+            watched: AtomicUsize::new(0),
+            default_acl: AtomicU8::new(0),
+            wrote: AtomicBool::new(false),
+            paged: AtomicBool::new(false),
+            pinned: AtomicBool::new(false),
+            singly: AtomicU32::new(0),
+            copying: Mutex::new(()),
+        }
+    }
+
     /// A directory's merged copies.
     pub fn places(&self) -> Places<B> {
         self.state.read().unwrap().places.clone()

@@ -44,7 +44,9 @@ impl<B: Branch> Union<B> {
             return Ok(());
         }
         self.check_rename(&source, target.as_ref(), to, replace)?;
-        let member = self.rename_branch(&mut changes, from, to, &source, target.as_ref())?;
+        let replaced =
+            target.as_ref().map(|t| if replace == Replace::Exchange { self.shown(t) } else { t.top.clone() });
+        let member = self.rename_branch(&mut changes, from, to, self.shown(&source), replaced)?;
         self.movable(&source, &member)?;
         if let (Replace::Exchange, Some(target)) = (replace, &target) {
             self.movable(target, &member)?;
@@ -96,17 +98,22 @@ impl<B: Branch> Union<B> {
         changes: &mut Changes,
         from: &Side<'_, B>,
         to: &Side<'_, B>,
-        source: &Found<B>,
-        target: Option<&Found<B>>,
+        source: Arc<Member<B>>,
+        target: Option<Arc<Member<B>>>,
     ) -> Result<Arc<Member<B>>> {
-        let highest = target.map(|t| t.top.clone()).filter(|t| t.index() < source.top.index());
-        let mut member = highest.unwrap_or_else(|| source.top.clone());
+        let highest = target.filter(|target| target.index() < source.index());
+        let mut member = highest.unwrap_or(source);
         if let Some(floor) = self.floor_for(to)?
             && floor.index() < member.index()
         {
             member = floor;
         }
         if member.writable() { Ok(member) } else { self.place_up(changes, from.parent, &member) }
+    }
+
+    /// The branch that serves what was found: another one than it lies on if it is a pseudo-link.
+    fn shown(&self, found: &Found<B>) -> Arc<Member<B>> {
+        self.through_plink(again(found)).0.top
     }
 
     /// The branch below which nothing of a name shows.

@@ -6,8 +6,8 @@
 //! index out of range `EDOM`, too many branches `ENOSPC`, a branch in use `EBUSY`; the sentence beside it says why.
 
 use std::ffi::OsStr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use super::branch::{At, Branch, Errno, Kind, Result};
 use super::lookup::find;
@@ -369,20 +369,9 @@ fn root_node<B: Branch>(first: &Place<B>) -> Node<B> {
         anchor: None,
         last: None,
     };
-    Node {
-        ino: ROOT,
-        kind: Kind::Dir,
-        lookups: AtomicU64::new(1),
-        state: RwLock::new(state),
-        listing: Mutex::new(None),
-        watched: AtomicUsize::new(0),
-        default_acl: AtomicU8::new(0),
-        wrote: AtomicBool::new(false),
-        paged: AtomicBool::new(false),
-        pinned: AtomicBool::new(false),
-        singly: AtomicU32::new(0),
-        copying: Mutex::new(()),
-    }
+    let root = Node::new(ROOT, Kind::Dir, state);
+    root.lookups.store(1, Relaxed);
+    root
 }
 
 /// Makes the bookkeeping files of a writable branch.

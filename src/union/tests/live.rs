@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Tree;
 use super::plain::{Plain, put};
 use super::world::{Quiet, ROOMY, World};
-use crate::union::branch::{Branch, Errno};
+use crate::union::branch::{Branch, Errno, Replace};
 use crate::union::make::New;
 use crate::union::memory::{MemoryBranch, MemoryFs};
 use crate::union::{Union, names};
@@ -156,4 +156,44 @@ fn what_was_seen_of_a_lower_file_holds_until_the_next_change() {
     assert_eq!(size(true), 22, "written over its beginning, on the branch above");
     world.write("/d/a", b"and longer than it was before").unwrap();
     assert_eq!(size(true), 29, "what can be written is asked each time");
+}
+
+/// A lower file with several names, of which one was copied to the first branch: a rename of another one goes there too, not to a
+/// lower writable branch, where the copy would be another file.
+#[test]
+fn a_pseudo_link_is_renamed_on_the_branch_of_its_copy() {
+    let prepare = |i: usize, b: &MemoryBranch| match i {
+        0 => put(b, "/d/y", ""),
+        2 => {
+            put(b, "/d/f", "lower");
+            put(b, "/d/s/x", "");
+            Plain(b.clone()).link("/d/f", "/d/s/n").unwrap();
+        }
+        _ => {}
+    };
+    let world = World::mounted(3, "br=/0=rw:/1=rw:/2=ro", prepare);
+    // Held, as the kernel holds what it remembers.
+    let _held = (world.union.walk("/d").unwrap(), world.union.walk("/d/s").unwrap());
+    world.link("/d/f", "/d/n").unwrap();
+    world.rename("/d/s/n", "/d/g", Replace::Yes).unwrap();
+    world.write("/d/g", b"UPPER").unwrap();
+    world.union.flush_plinks();
+    let upper = Plain(world.branches["/0"].clone()).snapshot();
+    for name in ["/d/f", "/d/n", "/d/g"] {
+        assert_eq!(upper.get(name).map(String::as_str), Some("File 644 \"UPPER\""), "{name}");
+    }
+}
+
+/// A name that is hidden on an upper branch is made there, also where the file would be copied to a lower one.
+#[test]
+fn a_link_is_made_where_it_shows() {
+    let prepare = |i: usize, b: &MemoryBranch| match i {
+        0 => put(b, "/d/.wh.x", ""),
+        1 => put(b, "/s/other", ""),
+        _ => ["/s/f", "/d/x"].iter().for_each(|path| put(b, path, "lower")),
+    };
+    let world = World::mounted(3, "br=/0=rw:/1=rw:/2=ro", prepare);
+    let _held = (world.union.walk("/d").unwrap(), world.union.walk("/s").unwrap());
+    world.link("/s/f", "/d/x").unwrap();
+    assert_eq!(world.snapshot()["/d/x"], "File 644 \"lower\"");
 }
