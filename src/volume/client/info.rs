@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::heal;
 use super::manager::Source;
@@ -190,7 +190,8 @@ fn resolve_in(session: &Session, volume: &Volume, path: &str, how: &Resolution) 
     if let Some((parent, name)) = path.trim_end_matches('/').rsplit_once('/') {
         let (set, dir) = walk(session, parent).map_err(lookup)?;
         let name = bytes::Bytes::copy_from_slice(name.as_bytes());
-        match heal::settle_name(&set, dir, &name, choice(volume, &set, how)?) {
+        let choice = choice(volume, &set, how)?;
+        match patiently(|| heal::settle_name(&set, dir, &name, choice)) {
             Ok(None) => {}
             Ok(Some(())) => return Ok(Resolved::Identity),
             Err(libc::EIO) => return Err(undecided(path, how)),
@@ -209,7 +210,21 @@ fn resolve_in(session: &Session, volume: &Volume, path: &str, how: &Resolution) 
         return Err(undecided(path, how));
     }
     let failed = |e: i32| Unresolved::Failed(path.into(), io::Error::from_raw_os_error(e));
-    heal::inode(&set, gfid, Some(choice), true).map(|_| Resolved::Contents).map_err(failed)
+    patiently(|| heal::inode(&set, gfid, Some(choice), true)).map(|_| Resolved::Contents).map_err(failed)
+}
+
+/// How long a heal that a person asked for waits for one that is under way.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// Tries again as long as somebody else is healing the same.
+fn patiently<T>(heal: impl Fn() -> Result<T, i32>) -> Result<T, i32> {
+    let deadline = Instant::now() + WAIT;
+    loop {
+        match heal() {
+            Err(libc::EAGAIN) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
+            healed => return healed,
+        }
+    }
 }
 
 fn undecided(path: &str, how: &Resolution) -> Unresolved {
