@@ -223,7 +223,7 @@ fn prepare(request: Request, target: &Path) -> Result<Ready, Refused> {
     let device = open_device()?;
     let kernel = Arc::new(Kernel::new(device.try_clone().map_err(|e| Refused::new(e.into(), "/dev/fuse"))?));
     mount_fuse(&request, target, &device)?;
-    let config = session_config();
+    let config = session_config(shared.awake.is_on());
     let session = fuser::Session::from_fd(UnionFs::new(&shared, &kernel), device, fuser::SessionACL::All, config);
     let session = session.map_err(|e| {
         unmount(target, libc::MNT_DETACH);
@@ -238,11 +238,15 @@ fn prepare(request: Request, target: &Path) -> Result<Ready, Refused> {
     Ok(Ready { session, shared, reporter, kernel, bell, at })
 }
 
-fn session_config() -> fuser::Config {
+/// How many threads serve. One a processor, where those do not sleep. Else several: the longer a thread has waited, the more likely
+/// it is woken on a processor that has nothing else to do. Measured on two processors: reading many small files takes a quarter
+/// less time with eight threads than with two; with wakeful processors it takes a quarter more.
+fn session_config(awake: bool) -> fuser::Config {
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    let threads = if awake { processors.clamp(2, 8) } else { (4 * processors).clamp(4, 16) };
     let mut config = fuser::Config::default();
     config.acl = fuser::SessionACL::All;
-    config.n_threads = Some(processors.clamp(2, 8));
+    config.n_threads = Some(threads);
     config.clone_fd = true;
     config
 }
