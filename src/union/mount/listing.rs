@@ -82,7 +82,9 @@ impl UnionFs {
             if sample {
                 let place = node.places().get(item.place()).cloned();
                 let Some(place) = place.filter(|_| item.kind() == Some(Kind::File)) else { break };
-                self.shared.watch_file(&place, listing.name(item));
+                if !self.shared.watch_file(&place, listing.name(item)) {
+                    break;
+                }
             }
             let Ok((child, stat)) = self.union().lookup_listed(&node, &listing, item, told) else { continue };
             if reply.add(

@@ -89,9 +89,9 @@ impl Shared {
         self.watching(|watcher| watcher.watch(node, of));
     }
 
-    /// Has one file of a directory watched whose names are.
-    pub(super) fn watch_file(&self, place: &Place<RealBranch>, name: &OsStr) {
-        self.watching(|watcher| watcher.watch_file(place, name));
+    /// Has one file of a directory watched whose names are; false if it cannot be, so that nothing of it may be remembered.
+    pub(super) fn watch_file(&self, place: &Place<RealBranch>, name: &OsStr) -> bool {
+        self.watcher.as_ref().is_none_or(|watcher| watcher.watch_file(place, name))
     }
 
     fn watching(&self, watch: impl FnOnce(&Watcher)) {

@@ -163,17 +163,14 @@ impl Watcher {
         }
     }
 
-    /// Watches one file of a directory whose names are watched.
-    pub fn watch_file(&self, place: &Place<RealBranch>, name: &OsStr) {
+    /// Watches one file of a directory whose names are watched; false if that cannot be: it is gone, or not ours to read.
+    pub fn watch_file(&self, place: &Place<RealBranch>, name: &OsStr) -> bool {
         if self.0.off.load(Relaxed) || !is_watched(place) {
-            return;
+            return true;
         }
-        let marked = CString::new(name.as_bytes()).is_ok_and(|name| {
+        CString::new(name.as_bytes()).is_ok_and(|name| {
             place.dir.fd().is_ok_and(|dir| self.add(&dir, &name, libc::FAN_MARK_DONT_FOLLOW, CHANGES).is_ok())
-        });
-        if !marked {
-            self.0.blind.store(true, Relaxed);
-        }
+        })
     }
 
     /// Passes over the writes to an open file, or no longer; whether that was done.
